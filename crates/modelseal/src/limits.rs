@@ -1,0 +1,78 @@
+//! Every bound on untrusted input: its name, its value and its reason.
+//!
+//! A bound that is hit is a denial, never a truncation. Sizes are in bytes unless the name says otherwise.
+
+/// A bundle: production bundles measure 4.6 to 40 KB; 100 000 files of 200 bytes each make 27 MB in base64.
+pub(crate) const BUNDLE_BYTES: u64 = 64 << 20;
+
+/// Bundles passed to one check: a few publishers, their rotations, a copy or two.
+pub(crate) const BUNDLES: usize = 16;
+
+/// Nesting of JSON documents: a bundle nests 7 deep, a statement 6.
+pub(crate) const JSON_DEPTH: usize = 32;
+
+/// Resources in one manifest: 10 TB in shards of 1 MB would need ten times as many and is not a model.
+pub(crate) const RESOURCES: usize = 1_000_000;
+
+/// One resource name: PATH_MAX of Linux.
+pub(crate) const NAME_BYTES: usize = 4096;
+
+/// Entries of a model directory, files and directories together.
+pub(crate) const TREE_ENTRIES: usize = 1_000_000;
+
+/// Nesting of a model directory.
+pub(crate) const TREE_DEPTH: usize = 64;
+
+/// The policy document and every file it names.
+pub(crate) const POLICY_BYTES: u64 = 4 << 20;
+
+/// Certificates between leaf and anchor; web PKI has at most three.
+pub(crate) const CHAIN_INTERMEDIATES: usize = 8;
+
+/// One certificate in DER.
+pub(crate) const CERTIFICATE_BYTES: usize = 64 << 10;
+
+/// All certificates of one chain.
+pub(crate) const CHAIN_BYTES: usize = 256 << 10;
+
+/// Names times name constraints compared on one path: bounds the product an attacker chooses.
+pub(crate) const NAME_CONSTRAINT_WORK: usize = 1 << 18;
+
+/// A JSON or text document that we parse out of a model (index, configuration).
+pub(crate) const DOCUMENT_BYTES: u64 = 64 << 20;
+
+/// The safetensors header: the format's own bound.
+pub(crate) const SAFETENSORS_HEADER_BYTES: u64 = 100_000_000;
+
+/// GGUF: tensors in one file. The largest mixture-of-experts files have under 10 000.
+pub(crate) const GGUF_TENSORS: u64 = 1 << 20;
+
+/// GGUF: metadata pairs in one file. Real files have under 100.
+pub(crate) const GGUF_PAIRS: u64 = 1 << 16;
+
+/// GGUF: elements of one metadata array. Vocabularies have about 300 000 entries.
+pub(crate) const GGUF_ARRAY: u64 = 1 << 26;
+
+/// GGUF: one string. Chat templates reach tens of kilobytes.
+pub(crate) const GGUF_STRING_BYTES: u64 = 16 << 20;
+
+/// GGUF: arrays within arrays. The format allows them, no known file has them.
+pub(crate) const GGUF_NESTING: usize = 4;
+
+/// GGUF: dimensions of one tensor (GGML_MAX_DIMS).
+pub(crate) const GGUF_DIMENSIONS: u32 = 4;
+
+/// Findings listed in one record without further hashing.
+pub(crate) const FINDINGS: usize = 32;
+
+/// Characters of untrusted text in one message.
+pub(crate) const MESSAGE_CHARS: usize = 400;
+
+/// A file no larger than this is always copied, whatever the mechanism: loaders open configuration several times.
+pub(crate) const SMALL_FILE_BYTES: u64 = 64 << 20;
+
+/// What one worker reads at once. Large enough to amortise the system call, small enough to stay in the L2 cache.
+pub(crate) const READ_BYTES: usize = 1 << 20;
+
+/// Worker threads a policy may ask for.
+pub(crate) const THREADS: usize = 1024;

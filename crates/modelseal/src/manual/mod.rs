@@ -1,0 +1,3 @@
+//! The book: threats, defaults, how-to. Compiled examples only.
+
+pub mod codes;

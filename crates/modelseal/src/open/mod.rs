@@ -1,0 +1,1 @@
+//! Approval to verified bytes. The only place that builds a [`VerifiedModel`].

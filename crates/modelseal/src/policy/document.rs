@@ -1,0 +1,1 @@
+//! The policy document: closed, typed TOML. An unknown key is an error.

@@ -1,0 +1,2 @@
+//! All `unsafe` of the crate, and the system calls behind it.
+#![allow(unsafe_code)]
