@@ -11,6 +11,12 @@ pub(crate) const BUNDLES: usize = 16;
 /// Nesting of JSON documents: a bundle nests 7 deep, a statement 6.
 pub(crate) const JSON_DEPTH: usize = 32;
 
+/// Values in one JSON document: every resource of the largest manifest has an object and three strings.
+pub(crate) const JSON_VALUES: usize = 1 << 22;
+
+/// Values in one bundle document, which is read before any signature: log entries with their proofs have hundreds.
+pub(crate) const BUNDLE_VALUES: usize = 1 << 16;
+
 /// Resources in one manifest: 10 TB in shards of 1 MB would need ten times as many and is not a model.
 pub(crate) const RESOURCES: usize = 1_000_000;
 
