@@ -1,21 +1,13 @@
 //! The certificate method: a chain to the policy's anchors.
 
-use super::{Legacy, Signer, SubjectRule, TrustFault};
-use crate::bundle::Bundle;
+use sha2::{Digest, Sha256};
+
+use super::key::{EcdsaHash, PublicKey};
+use super::x509::{Anchors, validate};
+use super::{Legacy, Signer, SubjectRule, TrustFault, legacy_encoding, method};
+use crate::bundle::{Bundle, Material};
 use crate::clock::Timestamp;
 use crate::error::Error;
-
-/// Certificates from the policy that may end a chain: roots, intermediates or exact leaf pins. Never empty.
-#[derive(Clone, Debug)]
-pub(crate) struct Anchors {}
-
-impl Anchors {
-    /// Parses one or more PEM texts with one or more certificates each.
-    pub(crate) fn from_pem<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
-        let _ = texts.into_iter().count();
-        Err(TrustFault::SignatureInvalid.into())
-    }
-}
 
 pub(super) fn check(
     bundle: &Bundle,
@@ -25,6 +17,24 @@ pub(super) fn check(
     now: Timestamp,
     legacy: Legacy,
 ) -> Result<Signer, Error> {
-    let _ = (bundle, anchors, subject, strict, now, legacy);
-    Err(TrustFault::SignatureInvalid.into())
+    let Material::Certificate { chain } = bundle.material() else {
+        return Err(TrustFault::Method { expected: "certificate", found: method(bundle) }.into());
+    };
+    let path = validate(chain, anchors, subject, strict, now)?;
+    let key = PublicKey::from_info(path.leaf_key())?;
+    // v0.2.0 signed with SHA-256 on every curve. The manifest of such a bundle carries a warning of its own.
+    let held = key.verifies(&bundle.pae(), bundle.signature(), EcdsaHash::ByCurve)
+        || legacy_encoding(bundle, legacy)
+            .is_some_and(|compat| key.verifies(&compat, bundle.signature(), EcdsaHash::Sha256));
+    if !held {
+        return Err(TrustFault::SignatureInvalid.into());
+    }
+    Ok(Signer {
+        method: "certificate",
+        identity: path.subject().to_owned(),
+        fingerprint: chain.first().map(|leaf| hex::encode(Sha256::digest(leaf))).unwrap_or_default(),
+        anchor: Some(path.anchor().to_owned()),
+        valid_until: Some(path.valid_until()),
+        warnings: path.warnings().to_vec(),
+    })
 }

@@ -5,14 +5,15 @@
 mod certificate;
 mod key;
 mod keyless;
+mod x509;
 
-pub(crate) use certificate::Anchors;
 pub(crate) use key::PublicKey;
 pub(crate) use keyless::TrustedRoot;
+pub(crate) use x509::Anchors;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, PredicateType, Statement};
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{Code, Error, Evidence, Fault};
 
 /// How a publisher's signature is recognised.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub(crate) enum SubjectRule {
     Exact(String),
 }
 
-/// Whether the broken v0.2 signature encoding may be tried (DSSE `pae_compat`), for v0.2 payloads only.
+/// Whether the broken v0.2 signature encoding may be tried, for v0.2 payloads only.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Legacy {
     Allow,
@@ -54,8 +55,6 @@ pub(crate) struct Signer {
     pub(crate) anchor: Option<String>,
     /// The earliest moment at which the same evidence would be refused for time.
     pub(crate) valid_until: Option<Timestamp>,
-    /// True if the signature held only in the v0.2 encoding.
-    pub(crate) legacy: bool,
     /// Things a strict reader would refuse, in sentences.
     pub(crate) warnings: Vec<String>,
 }
@@ -71,16 +70,111 @@ pub(crate) fn check(bundle: &Bundle, trust: &Trust, now: Timestamp, legacy: Lega
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TrustFault {
-    #[error("the signature does not match the payload")]
-    SignatureInvalid,
+/// The bytes a v0.2 signature covers, if the payload claims to be v0.2 and the caller allows it.
+///
+/// v0.2.0 signed a broken encoding: `DSSEV1`, lengths, and then the *Python representation* of the payload bytes.
+fn legacy_encoding(bundle: &Bundle, legacy: Legacy) -> Option<Vec<u8>> {
+    if legacy == Legacy::Refuse
+        || Statement::claimed_predicate_type(bundle.payload()) != Some(PredicateType::LegacyDigests)
+    {
+        return None;
+    }
+    Some(pae_compat(bundle.payload_type(), bundle.payload()))
 }
 
-impl crate::error::Fault for TrustFault {
-    fn code(&self) -> crate::error::Code {
-        match self {
-            Self::SignatureInvalid => crate::error::Code::SignatureInvalid,
+fn pae_compat(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    use std::fmt::Write as _;
+
+    // Python chooses double quotes only for bytes with a single quote and no double quote; JSON always has the latter.
+    let mut text = format!("DSSEV1 {} {payload_type} {} b'", payload_type.len(), payload.len());
+    for byte in payload {
+        match byte {
+            b'\n' => text.push_str("\\n"),
+            b'\t' => text.push_str("\\t"),
+            b'\r' => text.push_str("\\r"),
+            b'\\' => text.push_str("\\\\"),
+            b'\'' => text.push_str("\\'"),
+            0x20..=0x7e => text.push(char::from(*byte)),
+            _ => {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\\x{byte:02x}");
+            }
         }
+    }
+    text.push('\'');
+    text.into_bytes()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[allow(dead_code, reason = "which of the keyless reasons occur depends on the feature `keyless`")]
+pub(crate) enum TrustFault {
+    #[error("the signer's identity or its issuer is not the publisher's")]
+    KeylessIdentity { expected: String },
+    #[error("the keyless evidence does not verify: {detail}")]
+    KeylessInvalid { detail: String },
+    #[error("this build cannot verify keyless bundles")]
+    KeylessUnavailable,
+    #[error("the public key cannot be used: {detail}")]
+    KeyUnsupported { detail: String },
+    #[error("the bundle is signed by the method '{found}', the publisher by '{expected}'")]
+    Method { expected: &'static str, found: &'static str },
+    #[error("the signature does not match the payload")]
+    SignatureInvalid,
+    #[error("the trust material cannot be used: {detail}")]
+    Unreadable { detail: String },
+    #[error("the bundle says that it was signed with another key")]
+    WrongKey { expected: String, found: String },
+}
+
+impl Fault for TrustFault {
+    fn code(&self) -> Code {
+        match self {
+            Self::KeylessIdentity { .. } => Code::KeylessIdentity,
+            Self::KeylessInvalid { .. } => Code::KeylessInvalid,
+            Self::KeylessUnavailable => Code::KeylessUnavailable,
+            Self::KeyUnsupported { .. } => Code::KeyUnsupported,
+            Self::Method { .. } => Code::SignatureMethod,
+            Self::SignatureInvalid => Code::SignatureInvalid,
+            Self::Unreadable { .. } => Code::TrustUnreadable,
+            Self::WrongKey { .. } => Code::SignatureWrongKey,
+        }
+    }
+
+    fn evidence(&self) -> Vec<Evidence> {
+        match self {
+            Self::KeylessIdentity { expected } => vec![Evidence::new("expected", expected)],
+            Self::WrongKey { expected, found } => {
+                vec![Evidence::new("expected", expected), Evidence::new("found", found)]
+            }
+            Self::KeylessInvalid { .. }
+            | Self::KeylessUnavailable
+            | Self::KeyUnsupported { .. }
+            | Self::Method { .. }
+            | Self::SignatureInvalid
+            | Self::Unreadable { .. } => Vec::new(),
+        }
+    }
+}
+
+/// The method a bundle was signed by.
+fn method(bundle: &Bundle) -> &'static str {
+    use crate::bundle::Material;
+    match bundle.material() {
+        Material::Certificate { .. } => "certificate",
+        Material::Key { .. } => "key",
+        Material::Keyless { .. } => "sigstore",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_legacy_encoding_is_the_python_representation() {
+        assert_eq!(
+            pae_compat("t", b"{\"a'\": \"\xc3\xa9\\\n\"}"),
+            b"DSSEV1 1 t 14 b'{\"a\\'\": \"\\xc3\\xa9\\\\\\n\"}'"
+        );
     }
 }
