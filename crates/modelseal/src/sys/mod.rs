@@ -1,2 +1,22 @@
 //! All `unsafe` of the crate, and the system calls behind it.
-#![allow(unsafe_code)]
+//!
+//! The safe part ([`beneath`], [`available`]) is here because it talks to the kernel, too; `unsafe` is allowed only in
+//! [`memory`] (mappings) and [`verity`] (one ioctl).
+
+#[cfg(target_os = "linux")]
+pub(crate) mod available;
+pub(crate) mod beneath;
+#[allow(unsafe_code)]
+pub(crate) mod memory;
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+pub(crate) mod verity;
+
+#[cfg(target_os = "linux")]
+pub(crate) use available::{Available, available};
+pub(crate) use beneath::{Directory, Kind, Opened, Refusal, Resolution, Status};
+pub(crate) use memory::{AnonymousMemory, FrozenMemory, MappedFile};
+#[cfg(target_os = "linux")]
+pub(crate) use memory::{Sealed, SealedFile, SealedMapping, VerityMapping, is_sealed};
+#[cfg(target_os = "linux")]
+pub(crate) use verity::{Measurement, Verity, VerityAlgorithm, VerityFile};
