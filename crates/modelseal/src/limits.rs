@@ -82,3 +82,15 @@ pub(crate) const READ_BYTES: usize = 1 << 20;
 
 /// Worker threads a policy may ask for.
 pub(crate) const THREADS: usize = 1024;
+
+/// One line of a ledger. A record lists each path once: the record of the largest bundle stays below twice its size.
+pub(crate) const LEDGER_LINE_BYTES: usize = 256 << 20;
+
+/// Chains told apart in one check of a ledger: a mixed log of a year holds one per process start.
+pub(crate) const LEDGER_CHAINS: usize = 1_000_000;
+
+/// Torn lines remembered while a `recovered` record may still name them; it follows at once, unless logs are mixed.
+pub(crate) const LEDGER_TORN: usize = 1024;
+
+/// Milliseconds a load waits for the ledger's lock or a full pipe. A writer holds the lock for one flush.
+pub(crate) const LEDGER_WAIT_MILLISECONDS: u64 = 30_000;

@@ -244,6 +244,8 @@ codes! {
         "Treat the ledger as tampered with.";
     LedgerHead = 8003, "ledger.head", "The ledger does not contain the head that was kept elsewhere.",
         "Treat the ledger as cut or rewritten.";
+    LedgerUnreadable = 8004, "ledger.unreadable", "A ledger file could not be read, or holds no record.",
+        "Check that the path names a ledger.";
 
     // 9000: signing.
     SignKey = 9001, "sign.key", "The private key cannot be read or is of an unsupported type.",

@@ -1,11 +1,13 @@
 //! All `unsafe` of the crate, and the system calls behind it.
 //!
 //! The safe part ([`beneath`], [`available`]) is here because it talks to the kernel, too; `unsafe` is allowed only in
-//! [`memory`] (mappings) and [`verity`] (one ioctl).
+//! [`fd`] (descriptors by number), [`memory`] (mappings) and [`verity`] (one ioctl).
 
 #[cfg(target_os = "linux")]
 pub(crate) mod available;
 pub(crate) mod beneath;
+#[allow(unsafe_code)]
+pub(crate) mod fd;
 #[allow(unsafe_code)]
 pub(crate) mod memory;
 #[cfg(target_os = "linux")]
