@@ -2,16 +2,22 @@
 
 use serde::Serialize;
 
-use crate::clock::Timestamp;
-use crate::error::Code;
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Code, Error};
 
-/// The record of one decision. Plain data: it opens nothing.
+/// The record of one decision: what was checked, against what, and with which result.
+///
+/// Plain data for the ledger and for JSON. It opens nothing and proves nothing: whoever holds one holds a report, not
+/// a model. Text that came from outside (paths, names, messages) is escaped. Fields that the load did not reach are
+/// empty, never guessed.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Verdict {
     /// Allowed or denied.
     pub outcome: Outcome,
-    /// The reason of a denial, by dotted name.
+    /// False only if a command was started in spite of a denial, because the policy observes this model.
+    pub enforced: bool,
+    /// The reason of a denial, by dotted name; see [`Verdict::code`].
     pub code: Option<&'static str>,
     /// The reason of a denial, in words.
     pub reason: Option<String>,
@@ -19,23 +25,27 @@ pub struct Verdict {
     pub model: Option<String>,
     /// The path the caller gave, escaped.
     pub source: Option<String>,
-    /// The time used.
+    /// The time that certificates, trust roots and revocation were judged by.
     pub time: Option<Timestamp>,
+    /// Where that time came from.
+    pub time_source: Option<TimeSource>,
     /// The policy and the rule that was applied.
     pub policy: PolicyRecord,
     /// Publishers that satisfied the rule.
     pub publishers: Vec<String>,
     /// Every proven signer.
     pub signers: Vec<SignerRecord>,
+    /// The trust roots that signatures were checked against, whether they matched or not.
+    pub trust_roots: Vec<TrustRootRecord>,
     /// Every bundle that was looked at.
     pub bundles: Vec<BundleRecord>,
-    /// The OMS root digest: an index, not an identity.
+    /// The OMS root digest: an index, not an identity, since it does not bind names.
     pub root_digest: Option<String>,
-    /// The name-binding digest: `dirHash:<hex>` or `treeHash:<hex>`.
+    /// The name-binding digest, which a `pin` compares: `dirHash:<hex>` or `treeHash:<hex>`.
     pub name_digest: Option<String>,
-    /// Every path and its fate.
+    /// Every path and its fate, in path order.
     pub files: Vec<FileRecord>,
-    /// `private`, `sealed`, `verity` or `mapped`.
+    /// How the bytes hold after the open: `private`, `sealed`, `verity` or `mapped`.
     pub assurance: Option<&'static str>,
     /// Whether every byte was checked before the call returned.
     pub coverage: Option<Coverage>,
@@ -43,10 +53,12 @@ pub struct Verdict {
     pub selection: Option<Vec<String>>,
     /// Every known finding, at most 32, in path order.
     pub findings: Vec<Finding>,
-    /// Things a strict reader would refuse.
+    /// Things a strict reader would refuse, in sentences.
     pub warnings: Vec<String>,
     /// The earliest moment at which the same inputs would be denied for time.
     pub valid_until: Option<Timestamp>,
+    /// The version of this library.
+    pub library: &'static str,
 }
 
 /// Allowed or denied.
@@ -67,6 +79,25 @@ pub enum Coverage {
     OnAccess,
     /// Every selected byte.
     Whole,
+}
+
+/// Where the time of a check came from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeSource {
+    /// The caller fixed it, to replay a verdict.
+    Fixed,
+    /// The operating system's clock.
+    System,
+}
+
+impl From<Clock> for TimeSource {
+    fn from(clock: Clock) -> Self {
+        match clock {
+            Clock::At(_) => Self::Fixed,
+            Clock::System => Self::System,
+        }
+    }
 }
 
 /// Which policy, which rule.
@@ -95,6 +126,22 @@ pub struct SignerRecord {
     pub fingerprint: String,
     /// The anchor or trusted root, with its date if it has one.
     pub anchor: Option<String>,
+}
+
+/// A trust root of the policy.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TrustRootRecord {
+    /// The publisher it stands for.
+    pub publisher: String,
+    /// `key`, `certificate` or `sigstore`.
+    pub method: &'static str,
+    /// Where it comes from: the file the policy names, `inline` or `embedded`.
+    pub origin: String,
+    /// Hex SHA-256 of its content.
+    pub sha256: String,
+    /// When it was made or last changed, if that is known.
+    pub date: Option<Timestamp>,
 }
 
 /// A bundle and what became of it.
@@ -140,9 +187,105 @@ pub struct Finding {
 }
 
 impl Verdict {
+    /// A record in which nothing but the outcome and the library's version is filled in.
+    pub(crate) fn new(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            enforced: true,
+            code: None,
+            reason: None,
+            model: None,
+            source: None,
+            time: None,
+            time_source: None,
+            policy: PolicyRecord::default(),
+            publishers: Vec::new(),
+            signers: Vec::new(),
+            trust_roots: Vec::new(),
+            bundles: Vec::new(),
+            root_digest: None,
+            name_digest: None,
+            files: Vec::new(),
+            assurance: None,
+            coverage: None,
+            selection: None,
+            findings: Vec::new(),
+            warnings: Vec::new(),
+            valid_until: None,
+            library: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// A record of the denial `error`, with nothing else filled in.
+    pub(crate) fn denied_for(error: &Error) -> Self {
+        Self::new(Outcome::Denied).denied(error)
+    }
+
+    /// This record, turned into a denial for `error`. What was filled in before stays.
+    pub(crate) fn denied(mut self, error: &Error) -> Self {
+        self.outcome = Outcome::Denied;
+        self.code = Some(error.code().as_str());
+        self.reason = Some(error.to_string());
+        self
+    }
+
     /// The reason of a denial.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         self.code.and_then(Code::from_name)
+    }
+
+    /// The record as indented JSON, for people and for files. A ledger holds the same fields on one line.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Plain text, numbers and lists: none of the failures of serde_json (non-text keys, a writer) can occur.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_record_claims_nothing() {
+        let json: serde_json::Value = serde_json::from_str(&Verdict::new(Outcome::Denied).to_json()).unwrap();
+        for (name, value) in json.as_object().unwrap() {
+            let expected = match name.as_str() {
+                "outcome" => "denied".into(),
+                "enforced" => true.into(),
+                "library" => env!("CARGO_PKG_VERSION").into(),
+                "policy" => serde_json::json!({"digest": "", "files": [], "rule": null}),
+                "publishers" | "signers" | "trust_roots" | "bundles" | "files" | "findings" | "warnings" => {
+                    serde_json::json!([])
+                }
+                _ => serde_json::Value::Null,
+            };
+            assert_eq!(*value, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_denial_keeps_what_was_filled_in() {
+        let error = crate::ModelName::parse("../x").unwrap_err();
+        let mut verdict = Verdict::new(Outcome::Allowed);
+        verdict.model = Some("org/model".to_owned());
+        let verdict = verdict.denied(&error);
+        assert_eq!(verdict.outcome, Outcome::Denied);
+        assert_eq!(verdict.code(), Some(Code::PolicyNameInvalid));
+        assert_eq!(verdict.model.as_deref(), Some("org/model"));
+        assert_eq!(Verdict::denied_for(&error).reason, Some(error.to_string()));
+    }
+
+    #[test]
+    fn words_in_json_are_the_documented_ones() {
+        let mut verdict = Verdict::new(Outcome::Allowed);
+        verdict.coverage = Some(Coverage::OnAccess);
+        verdict.time = Timestamp::parse("2026-08-01T00:00:00Z");
+        verdict.time_source = Some(TimeSource::from(Clock::System));
+        let json: serde_json::Value = serde_json::from_str(&verdict.to_json()).unwrap();
+        assert_eq!(json["coverage"], "on_access");
+        assert_eq!(json["time"], "2026-08-01T00:00:00Z");
+        assert_eq!(json["time_source"], "system");
     }
 }
