@@ -29,8 +29,11 @@ pub(crate) const TREE_ENTRIES: usize = 1_000_000;
 /// Nesting of a model directory.
 pub(crate) const TREE_DEPTH: usize = 64;
 
-/// The policy document and every file it names.
+/// The policy document, and each file it names.
 pub(crate) const POLICY_BYTES: u64 = 4 << 20;
+
+/// Files named by one policy: a few for each of a hundred publishers. With `POLICY_BYTES` it bounds the memory of a load.
+pub(crate) const POLICY_FILES: usize = 256;
 
 /// Certificates between leaf and anchor; web PKI has at most three.
 pub(crate) const CHAIN_INTERMEDIATES: usize = 8;
