@@ -17,6 +17,7 @@ pub mod policy;
 mod source;
 mod sys;
 mod trust;
+pub mod unverified;
 
 pub use bundle::Bundle;
 pub use clock::{Clock, Timestamp};

@@ -48,7 +48,8 @@ impl Manifest {
         hex::encode(self.root)
     }
 
-    /// The name-binding digest: the same for two manifests exactly if they list the same paths with the same digests.
+    /// The name-binding digest: under one serialization, the same for two manifests exactly if they list the same paths
+    /// with the same digests.
     ///
     /// For whole files under sha256 it is in-toto's `dirHash`: SHA-256 over the lines `"<hex>  <path>\n"`, sorted by the
     /// bytes of the path. For every other serialization it is our `treeHash`: SHA-256 over the line
@@ -149,6 +150,17 @@ impl Serialization {
     }
 
     /// One resource per range of `size` bytes of a file.
+    ///
+    /// ```
+    /// use std::num::NonZeroU64;
+    ///
+    /// use modelseal::Algorithm;
+    /// use modelseal::manifest::{Method, Serialization};
+    ///
+    /// let size = NonZeroU64::new(1_000_000_000).unwrap();
+    /// let serialization = Serialization::shards(Algorithm::Sha256, size).with_ignore_paths([".git"]);
+    /// assert_eq!(serialization.method(), Method::Shards { size: 1_000_000_000 });
+    /// ```
     #[must_use]
     pub fn shards(algorithm: Algorithm, size: NonZeroU64) -> Self {
         Self { method: Method::Shards { size: size.get() }, ..Self::files(algorithm) }
@@ -274,6 +286,14 @@ pub enum NameDigest {
 impl NameDigest {
     /// Reads `dirHash:<hex>` or `treeHash:<hex>`; `None` for anything else. The in-toto specification spells the first
     /// one `dirHash1` in its example, so that is accepted too.
+    ///
+    /// ```
+    /// use modelseal::manifest::NameDigest;
+    ///
+    /// let hex = "f9c0b4d9f75b33599841c0ac9df9f59b4e6a769f522b68ee74382819e5c397ed";
+    /// let digest = NameDigest::parse(&format!("dirHash1:{hex}")).unwrap();
+    /// assert_eq!(digest.to_string(), format!("dirHash:{hex}"));
+    /// ```
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (kind, digest) = text.split_once(':')?;

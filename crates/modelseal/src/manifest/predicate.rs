@@ -1459,7 +1459,13 @@ mod tests {
                 })
                 .collect();
             let serialization = serialization.with_ignore_paths(["z/y", ".git"]);
-            Manifest::new(&subject, serialization, files).ok()
+            match Manifest::new(&subject, serialization, files) {
+                Ok(manifest) => Some(manifest),
+                Err(error) => {
+                    assert_eq!(error.code(), Code::ManifestEmpty, "{error}");
+                    None
+                }
+            }
         })
     }
 
