@@ -60,6 +60,11 @@ impl Digest {
         Self::new(algorithm, &hex::decode(text).ok()?)
     }
 
+    /// A BLAKE3 digest from its bytes.
+    pub(super) fn blake3(bytes: [u8; 32]) -> Self {
+        Self { algorithm: Algorithm::Blake3, bytes: bytes.to_vec() }
+    }
+
     /// The algorithm.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
@@ -139,5 +144,40 @@ impl Hasher {
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hasher")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Algorithm; 3] = [Algorithm::Blake2b, Algorithm::Blake3, Algorithm::Sha256];
+
+    #[test]
+    fn names_are_the_registrys() {
+        assert_eq!(ALL.map(Algorithm::as_str), ["blake2b", "blake3", "sha256"]);
+        assert_eq!(ALL.map(|algorithm| Algorithm::from_name(algorithm.as_str())), ALL.map(Some));
+        for other in ["", "SHA256", "sha-256", "sha512", "md5", "blake2b-256"] {
+            assert_eq!(Algorithm::from_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_digest_has_its_algorithms_length() {
+        for algorithm in ALL {
+            let digest = Hasher::new(algorithm).finish();
+            assert_eq!(digest.algorithm(), algorithm);
+            assert_eq!(digest.as_bytes().len(), algorithm.digest_bytes());
+            assert_eq!(Digest::from_hex(algorithm, &digest.to_hex()), Some(digest.clone()));
+            assert_eq!(Digest::from_hex(algorithm, &digest.to_hex().to_uppercase()), Some(digest.clone()));
+            assert_eq!(Digest::new(algorithm, digest.as_bytes().split_last().unwrap().1), None);
+            assert_eq!(Digest::from_hex(algorithm, &format!("{}00", digest.to_hex())), None);
+        }
+        assert_eq!(Digest::from_hex(Algorithm::Sha256, &"zz".repeat(32)), None);
+    }
+
+    #[test]
+    fn equal_bytes_of_another_algorithm_are_another_digest() {
+        assert_ne!(Digest::new(Algorithm::Sha256, &[7; 32]), Digest::new(Algorithm::Blake3, &[7; 32]));
     }
 }

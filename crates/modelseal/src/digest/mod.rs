@@ -2,9 +2,17 @@
 
 mod algorithm;
 mod executor;
+mod forest;
 mod fsverity;
+mod subtree;
 
 pub(crate) use algorithm::Hasher;
 pub use algorithm::{Algorithm, Digest};
 pub use executor::{CancelToken, Progress};
 pub(crate) use executor::{Executor, Job, Measured, Place, Wanted};
+pub(crate) use fsverity::FsVerity;
+
+/// A length in memory as a length in a file.
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
