@@ -4,12 +4,15 @@ mod algorithm;
 mod executor;
 mod forest;
 mod fsverity;
+mod plan;
+#[cfg(test)]
+mod reference;
 mod subtree;
 
 pub(crate) use algorithm::Hasher;
 pub use algorithm::{Algorithm, Digest};
 pub use executor::{CancelToken, Progress};
-pub(crate) use executor::{Executor, Job, Measured, Place, Wanted};
+pub(crate) use executor::{Executor, Input, Job, Measured, Place, Wanted};
 pub(crate) use fsverity::FsVerity;
 
 /// A length in memory as a length in a file.
