@@ -205,6 +205,7 @@ impl fmt::Debug for SigningKey {
 }
 
 /// The password of a private key. Wiped from memory when dropped; `Debug` prints nothing of it.
+#[derive(Eq, PartialEq)]
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {
