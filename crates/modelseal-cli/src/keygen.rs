@@ -6,7 +6,7 @@ use clap::Args;
 use modelseal_sign::{Password, SigningKey, write_atomically, write_new_secret};
 
 use crate::password::{PasswordArguments, ask};
-use crate::report::{Failure, say};
+use crate::report::{Failure, say, warn};
 
 /// Make a key pair on P-256. No file is ever overwritten.
 #[derive(Args, Debug)]
@@ -43,6 +43,9 @@ pub(crate) fn run(arguments: &KeygenArguments) -> Result<(), Failure> {
     };
     write_new_secret(&arguments.private_key, private.as_bytes())?;
     write_atomically(&arguments.public_key, key.public_key_pem()?.as_bytes())?;
+    if arguments.no_password {
+        warn("the private key is not encrypted: whoever can read the file can sign");
+    }
     say(format_args!("private key: {}", arguments.private_key.display()))?;
     say(format_args!("public key: {}", arguments.public_key.display()))
 }

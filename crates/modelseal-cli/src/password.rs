@@ -45,6 +45,10 @@ pub(crate) fn ask(prompt: &str) -> Result<Option<Password>, Failure> {
     }
     match rpassword::prompt_password(prompt) {
         Ok(password) => Ok(Some(Password::new(password))),
-        Err(error) => Err(Failure::Command { code: Code::SignPassword, message: error.to_string() }),
+        Err(error) => Err(Failure::Command {
+            code: Code::SignPassword,
+            message: format!("no password could be read from the terminal: {error}"),
+            remedy: "Give --password-file.",
+        }),
     }
 }

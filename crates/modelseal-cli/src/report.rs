@@ -1,7 +1,8 @@
 //! How errors print, and what the process ends with.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use modelseal::Code;
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Found by the command itself, under one of the library's codes.
-    Command { code: Code, message: String },
+    Command { code: Code, message: String, remedy: &'static str },
     /// A denial, or an unusable policy.
     Library(modelseal::Error),
     /// Standard output could not be written: what was printed may be cut.
@@ -25,11 +26,16 @@ pub(crate) enum Failure {
 impl Failure {
     /// A file that an argument names and that cannot be read.
     pub(crate) fn unreadable(code: Code, path: &Path, error: &io::Error) -> Self {
-        Self::Command { code, message: format!("{}: {error}", path.display()) }
+        Self::Command {
+            code,
+            message: format!("{}: {error}", path.display()),
+            remedy: "Check that the path is right and that you may use it.",
+        }
     }
 
     /// Prints code, reason and remedy on standard error, and gives the exit status.
     pub(crate) fn report(&self, headline: &str) -> ExitCode {
+        let headline = if self.is_usage() { "error" } else { headline };
         let mut text = format!("{headline}: {self}\n");
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {
@@ -39,23 +45,22 @@ impl Failure {
         text.push_str(&format!("help: {}\n", self.remedy()));
         // If standard error is gone, the exit status still says it.
         let _ = io::stderr().write_all(text.as_bytes());
-        self.status()
+        ExitCode::from(if self.is_usage() { 2 } else { 1 })
     }
 
-    /// 2 if the command line or the policy is at fault, else 1.
-    fn status(&self) -> ExitCode {
-        let usage = match self {
+    /// Whether the command line or the policy is at fault, rather than the model.
+    fn is_usage(&self) -> bool {
+        match self {
             Self::Command { code, .. } => is_policy(*code),
             Self::Library(error) => is_policy(error.code()),
             Self::Output(_) | Self::Sign(_) => false,
             Self::Usage { .. } => true,
-        };
-        ExitCode::from(if usage { 2 } else { 1 })
+        }
     }
 
     fn remedy(&self) -> &str {
         match self {
-            Self::Command { code, .. } => code.remedy(),
+            Self::Command { remedy, .. } => remedy,
             Self::Library(error) => error.remedy(),
             Self::Output(_) => "Check where standard output goes.",
             Self::Sign(error) => error.remedy(),
@@ -79,7 +84,7 @@ fn is_policy(code: Code) -> bool {
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Command { code, message } => write!(f, "{}: {message}", code.as_str()),
+            Self::Command { code, message, .. } => write!(f, "{}: {message}", code.as_str()),
             Self::Library(error) => error.fmt(f),
             Self::Output(error) => write!(f, "standard output cannot be written: {error}"),
             Self::Sign(error) => error.fmt(f),
@@ -121,6 +126,16 @@ pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
     say_bytes(format!("{text}\n").as_bytes())
 }
 
+/// Prints a warning on standard error.
+pub(crate) fn warn(text: impl Display) {
+    note(format_args!("warning: {text}"));
+}
+
+/// Prints a line on standard error. If that is gone, nobody is there to read it.
+pub(crate) fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Prints bytes to standard output, as [`say`] does.
 pub(crate) fn say_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
@@ -131,16 +146,22 @@ pub(crate) fn say_bytes(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Reads a file that an argument names.
 pub(crate) fn read(code: Code, path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::unreadable(code, path, &error))
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(READ_BYTES + 1).read_to_end(&mut bytes))
+        .and_then(|_| match u64::try_from(bytes.len()) {
+            Ok(length) if length <= READ_BYTES => Ok(bytes),
+            Ok(_) | Err(_) => Err(io::Error::other("larger than any key, certificate or bundle")),
+        })
+        .map_err(|error| Failure::unreadable(code, path, &error))
 }
+
+/// The library's own bound on a bundle, the largest document that is read here.
+const READ_BYTES: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn status(code: Code) -> ExitCode {
-        Failure::Command { code, message: String::new() }.status()
-    }
 
     #[test]
     fn only_an_unusable_policy_is_a_usage_error() {
@@ -153,10 +174,10 @@ mod tests {
                 "trust.unreadable",
             ]
             .contains(&code.as_str());
-            assert_eq!(status(*code) == ExitCode::from(2), expected, "{code:?}");
+            let failure = Failure::Command { code: *code, message: String::new(), remedy: "" };
+            assert_eq!(failure.is_usage(), expected, "{code:?}");
         }
-        assert_eq!(Failure::Output(io::ErrorKind::BrokenPipe.into()).status(), ExitCode::from(1));
-        let usage = Failure::Usage { message: String::new(), remedy: String::new() };
-        assert_eq!(usage.status(), ExitCode::from(2));
+        assert!(!Failure::Output(io::ErrorKind::BrokenPipe.into()).is_usage());
+        assert!(Failure::Usage { message: String::new(), remedy: String::new() }.is_usage());
     }
 }
