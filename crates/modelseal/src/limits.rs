@@ -29,6 +29,9 @@ pub(crate) const TREE_ENTRIES: usize = 1_000_000;
 /// Nesting of a model directory.
 pub(crate) const TREE_DEPTH: usize = 64;
 
+/// Links followed on the way to one file, where the caller asked for links to be followed: MAXSYMLINKS of Linux.
+pub(crate) const LINK_HOPS: usize = 40;
+
 /// The policy document, and each file it names.
 pub(crate) const POLICY_BYTES: u64 = 4 << 20;
 
