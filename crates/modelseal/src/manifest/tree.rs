@@ -775,7 +775,7 @@ mod tests {
             write(root.path(), "first/config.json", "first");
             write(root.path(), "second/config.json", "other");
             symlink("first", root.path().join("current")).unwrap();
-            let tree = Tree::walk(&root.path().join("current")).unwrap();
+            let tree = Tree::walk(root.path().join("current")).unwrap();
             std::fs::remove_file(root.path().join("current")).unwrap();
             symlink("second", root.path().join("current")).unwrap();
             assert_eq!(file(&tree, "config.json"), "first");
@@ -880,7 +880,7 @@ mod tests {
             let root = tempfile::tempdir().unwrap();
             write(root.path(), "blob", "weights");
             symlink("blob", root.path().join("model.gguf")).unwrap();
-            let tree = Tree::walk(&root.path().join("model.gguf")).unwrap();
+            let tree = Tree::walk(root.path().join("model.gguf")).unwrap();
             assert_eq!(tree.single_file.as_deref(), Some("model.gguf"));
             assert_eq!(tree.entries.len(), 1);
             // The descriptor is held: what happens to the names afterwards is of no interest.
@@ -893,7 +893,7 @@ mod tests {
         fn a_single_file_that_grows_is_refused() {
             let root = tempfile::tempdir().unwrap();
             write(root.path(), "model.gguf", "weights");
-            let tree = Tree::walk(&root.path().join("model.gguf")).unwrap();
+            let tree = Tree::walk(root.path().join("model.gguf")).unwrap();
             write(root.path(), "model.gguf", "weights and more");
             assert_eq!(tree.open("model.gguf").unwrap_err().code(), Code::FileChanged);
         }
@@ -1061,7 +1061,7 @@ mod tests {
 
         #[test]
         fn as_a_plain_directory_its_links_are_links() {
-            let tree = Tree::walk(&Cache::new().snapshot()).unwrap();
+            let tree = Tree::walk(Cache::new().snapshot()).unwrap();
             assert_eq!(*kind(&tree, "config.json"), EntryKind::Symlink);
         }
 
