@@ -18,7 +18,7 @@ use crate::sys::{Directory, Opened};
 /// use modelseal::Source;
 ///
 /// let plain: Source = std::path::Path::new("/models/granite").into();
-/// let cached = Source::hub_snapshot("/cache/models--org--name/snapshots/0123").with_bundle("/signatures/name.sig");
+/// let cached = Source::hub_snapshot("/cache/models--org--name/snapshots/<commit>").with_bundle("/signatures/name.sig");
 /// # let _ = (plain, cached);
 /// ```
 #[derive(Clone, Debug)]
@@ -59,8 +59,9 @@ impl Source {
         Self { path: path.into(), kind: SourceKind::Plain, links: Links::Refuse, bundles: Vec::new() }
     }
 
-    /// A snapshot directory of the Hugging Face hub cache. Its files are symbolic links; only the two shapes the
-    /// hub writes are accepted, and each hop is opened beneath the cache root.
+    /// A snapshot directory of the Hugging Face hub cache, `<cache>/models--<organisation>--<name>/snapshots/<commit>`
+    /// with a commit of 40 hexadecimal digits. Its files are symbolic links; only the two shapes the hub writes are
+    /// accepted, and each hop is opened beneath the cache root. Plain files (where links are impossible) are fine.
     #[must_use]
     pub fn hub_snapshot(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), kind: SourceKind::HubSnapshot, links: Links::Refuse, bundles: Vec::new() }
