@@ -124,9 +124,11 @@ impl Tree {
 
     /// Whether links were followed: then the names say less than usual, and no approval is given.
     pub(crate) fn follows_links(&self) -> bool {
-        match self.links {
-            Links::Follow => true,
-            Links::Refuse => false,
+        match (&self.root, self.links) {
+            (Root::Directory(_) | Root::File(_), Links::Follow) => true,
+            // The hub's links have a rule of their own, whatever the source says.
+            (Root::Hub(_), Links::Follow) => false,
+            (_, Links::Refuse) => false,
         }
     }
 
@@ -1055,7 +1057,8 @@ mod tests {
             let elsewhere = tempfile::tempdir().unwrap();
             let current = elsewhere.path().join("current");
             symlink(cache.snapshot(), &current).unwrap();
-            let tree = Tree::walk(Source::hub_snapshot(&current)).unwrap();
+            let tree = Tree::walk(Source::hub_snapshot(&current).following_links()).unwrap();
+            assert!(!tree.follows_links(), "no link but the hub's own");
             assert_eq!(file(&tree, "sub/deep/model.safetensors"), "shared weights");
         }
 

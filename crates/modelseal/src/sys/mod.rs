@@ -1,6 +1,6 @@
 //! All `unsafe` of the crate, and the system calls behind it.
 //!
-//! The safe part ([`beneath`], [`available`]) is here because it talks to the kernel, too; `unsafe` is allowed only in
+//! The safe part ([`beneath`], [`mod@available`]) is here because it talks to the kernel, too; `unsafe` is allowed only in
 //! [`fd`] (descriptors by number), [`memory`] (mappings) and [`verity`] (one ioctl).
 
 #[cfg(target_os = "linux")]
