@@ -18,7 +18,7 @@ use crate::limits::{READ_BYTES, THREADS};
 /// Threads of a pass whose caller names no number: beyond this, memory and storage are the limit, not hashing.
 const DEFAULT_THREADS: usize = 16;
 
-/// How far a verification is.
+/// How far a verification is. Reported from the threads that hash, one report at a time, with rising numbers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -64,7 +64,7 @@ impl CancelToken {
 pub(crate) struct Wanted {
     /// The whole file under these algorithms.
     pub(crate) whole: Vec<Algorithm>,
-    /// Every range of this many bytes, the last one shorter.
+    /// Every range of this many bytes, the last one shorter. The caller bounds their number: each is kept.
     pub(crate) shards: Option<(Algorithm, u64)>,
     /// The fs-verity digest (SHA-256, 4096-byte blocks, no salt).
     pub(crate) fsverity: bool,

@@ -1,9 +1,11 @@
 //! What was signed ([`Manifest`]) and what is there ([`Tree`]): paths and digests, names without bytes.
 
+mod measure;
 mod names;
 mod predicate;
 mod tree;
 
+pub use measure::MeasureOptions;
 pub(crate) use names::{Loadable, loadable};
 pub use tree::Tree;
 pub(crate) use tree::{Entry, EntryKind};
