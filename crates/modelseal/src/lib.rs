@@ -23,7 +23,7 @@ pub use bundle::Bundle;
 pub use clock::{Clock, Timestamp};
 pub use digest::{Algorithm, CancelToken, Digest, Progress};
 pub use error::{Code, Error, Evidence};
-pub use format::Format;
+pub use format::{DataType, Endian, Format, MetadataArray, MetadataValue, TensorInfo};
 pub use ledger::Verdict;
 pub use manifest::{Manifest, Tree};
 pub use policy::{Approval, Claims, Floor, ModelName, Policy};

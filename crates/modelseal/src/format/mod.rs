@@ -3,7 +3,17 @@
 mod classify;
 mod gguf;
 mod index;
+mod metadata;
 mod safetensors;
+mod tensor;
+#[cfg(test)]
+mod tests;
+mod weights;
 
 pub use classify::Format;
+pub use metadata::{MetadataArray, MetadataValue};
+pub use tensor::{DataType, Endian, TensorInfo};
+
 pub(crate) use classify::{classify, sniff};
+pub(crate) use index::{Reference, check_indexes, check_splits, references, split_references};
+pub(crate) use weights::WeightsFile;
