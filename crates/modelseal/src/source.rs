@@ -27,6 +27,7 @@ pub struct Source {
     pub(crate) kind: SourceKind,
     pub(crate) links: Links,
     pub(crate) bundles: Vec<BundleSource>,
+    pub(crate) selection: Selection,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +57,7 @@ impl Source {
     /// A model directory or a single-file model.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), kind: SourceKind::Plain, links: Links::Refuse, bundles: Vec::new() }
+        Self::of(path.into(), SourceKind::Plain)
     }
 
     /// A snapshot directory of the Hugging Face hub cache, `<cache>/models--<organisation>--<name>/snapshots/<commit>`
@@ -64,7 +65,7 @@ impl Source {
     /// accepted, and each hop is opened beneath the cache root. Plain files (where links are impossible) are fine.
     #[must_use]
     pub fn hub_snapshot(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), kind: SourceKind::HubSnapshot, links: Links::Refuse, bundles: Vec::new() }
+        Self::of(path.into(), SourceKind::HubSnapshot)
     }
 
     /// The snapshot of a model that the hub cache's `refs` name for this revision: a branch, a tag, or a commit of 40
@@ -117,6 +118,17 @@ impl Source {
     #[must_use]
     pub fn following_links(mut self) -> Self {
         self.links = Links::Follow;
+        self
+    }
+
+    fn of(path: PathBuf, kind: SourceKind) -> Self {
+        Self { path, kind, links: Links::Refuse, bundles: Vec::new(), selection: Selection::All }
+    }
+
+    /// Restricts what is handed out. Never inferred from what is on disk.
+    #[must_use]
+    pub fn select(mut self, selection: Selection) -> Self {
+        self.selection = selection;
         self
     }
 

@@ -129,6 +129,8 @@ impl Bundle {
         Ok(Self { origin: Some(origin), ..bundle })
     }
 
+    /// The document as received. Only keyless verification reads it again.
+    #[cfg(feature = "keyless")]
     pub(crate) fn raw(&self) -> &[u8] {
         &self.raw
     }

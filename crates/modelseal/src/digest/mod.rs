@@ -13,7 +13,6 @@ pub(crate) use algorithm::Hasher;
 pub use algorithm::{Algorithm, Digest};
 pub use executor::{CancelToken, Progress};
 pub(crate) use executor::{Executor, Input, Job, Measured, Place, Wanted};
-pub(crate) use fsverity::FsVerity;
 
 /// A length in memory as a length in a file.
 fn length(bytes: usize) -> u64 {

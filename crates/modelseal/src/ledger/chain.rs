@@ -93,7 +93,7 @@ impl fmt::Display for LoadId {
 
 /// The end of a chain: how many records it has, and the SHA-256 of the last one.
 ///
-/// Kept outside the ledger, it shows a cut or rewritten ledger: see [`verify`](super::verify). Prints and parses as
+/// Kept outside the ledger, it shows a cut or rewritten ledger: see [`verify`](super::verify()). Prints and parses as
 /// `COUNT:HASH`.
 ///
 /// ```

@@ -39,19 +39,19 @@
 //!
 //! Rotate by renaming `FILE` to `FILE.1` (or `FILE.0`, or `FILE-<date>`), and leave the newest one uncompressed. A
 //! writer that finds `FILE` gone or replaced makes it anew and links its first record to the last one of the renamed
-//! file, whose lock it takes first, so that a record on its way into the old file is not missed. [`verify`] over
+//! file, whose lock it takes first, so that a record on its way into the old file is not missed. [`verify()`] over
 //! `FILE.1 FILE` then sees one chain. If no renamed file is there or readable, a new chain begins. Copying and
-//! truncating loses the records written between the two steps, and [`verify`] says so.
+//! truncating loses the records written between the two steps, and [`verify()`] says so.
 //!
 //! # What a chain shows
 //!
-//! [`verify`] finds lines that were edited, inserted, reordered or removed between two others. A chain alone cannot
+//! [`verify()`] finds lines that were edited, inserted, reordered or removed between two others. A chain alone cannot
 //! show that its end was cut, its last line edited, or all of it written anew. That shows against a [`Head`] kept
 //! elsewhere: every append returns one, and [`head`] reads it from a file. Records that begin later than 1 are what
 //! rotation leaves when old files are deleted, so a cut beginning is reported in [`Chain::first`], not refused.
 //!
 //! A process also remembers the last record it appended. If the file fell behind that, the next record links to the
-//! one that is missing, and [`verify`] shows the gap.
+//! one that is missing, and [`verify()`] shows the gap.
 //!
 //! A writer that is killed while it writes leaves an unfinished line. It stays as it is: the next append ends it with
 //! a newline and writes a `recovered` record that names it by its SHA-256, then its own record.
@@ -64,8 +64,7 @@ mod writer;
 
 pub use chain::{Event, Head, LoadId};
 pub use verdict::{
-    BundleRecord, Coverage, FileRecord, Finding, Outcome, PolicyRecord, SignerRecord, TimeSource,
-    TrustRootRecord, Verdict,
+    BundleRecord, Coverage, FileRecord, Finding, Outcome, PolicyRecord, SignerRecord, TimeSource, Verdict,
 };
 pub use verify::{Chain, Report, head, verify};
 pub(crate) use writer::Ledger;
@@ -98,7 +97,7 @@ impl Target {
             let parsed: i32 = number.parse().ok()?;
             return (parsed >= 0 && parsed.to_string() == number).then_some(Self::Fd(parsed));
         }
-        if text.is_empty() || text.contains('\0') {
+        if text.trim().is_empty() || text.contains('\0') {
             return None;
         }
         let given = Path::new(text);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, escaped};
 
 /// The record of one decision: what was checked, against what, and with which result.
 ///
@@ -35,8 +35,6 @@ pub struct Verdict {
     pub publishers: Vec<String>,
     /// Every proven signer.
     pub signers: Vec<SignerRecord>,
-    /// The trust roots that signatures were checked against, whether they matched or not.
-    pub trust_roots: Vec<TrustRootRecord>,
     /// Every bundle that was looked at.
     pub bundles: Vec<BundleRecord>,
     /// The OMS root digest: an index, not an identity, since it does not bind names.
@@ -128,22 +126,6 @@ pub struct SignerRecord {
     pub anchor: Option<String>,
 }
 
-/// A trust root of the policy.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct TrustRootRecord {
-    /// The publisher it stands for.
-    pub publisher: String,
-    /// `key`, `certificate` or `sigstore`.
-    pub method: &'static str,
-    /// Where it comes from: the file the policy names, `inline` or `embedded`.
-    pub origin: String,
-    /// Hex SHA-256 of its content.
-    pub sha256: String,
-    /// When it was made or last changed, if that is known.
-    pub date: Option<Timestamp>,
-}
-
 /// A bundle and what became of it.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -201,7 +183,6 @@ impl Verdict {
             policy: PolicyRecord::default(),
             publishers: Vec::new(),
             signers: Vec::new(),
-            trust_roots: Vec::new(),
             bundles: Vec::new(),
             root_digest: None,
             name_digest: None,
@@ -214,11 +195,6 @@ impl Verdict {
             valid_until: None,
             library: env!("CARGO_PKG_VERSION"),
         }
-    }
-
-    /// A record of the denial `error`, with nothing else filled in.
-    pub(crate) fn denied_for(error: &Error) -> Self {
-        Self::new(Outcome::Denied).denied(error)
     }
 
     /// This record, turned into a denial for `error`. What was filled in before stays.
@@ -243,6 +219,34 @@ impl Verdict {
     }
 }
 
+impl BundleRecord {
+    pub(crate) fn new(sha256: &[u8; 32]) -> Self {
+        Self { sha256: hex::encode(sha256), publishers: Vec::new(), set_aside: None }
+    }
+}
+
+impl FileRecord {
+    /// The record of a path and its fate. The path may be untrusted; it is escaped here.
+    pub(crate) fn new(path: &str, fate: &'static str) -> Self {
+        Self { path: escaped(path), fate, reason: None, size: None, digest: None }
+    }
+
+    pub(crate) fn with_reason(mut self, reason: &str) -> Self {
+        self.reason = Some(reason.to_owned());
+        self
+    }
+
+    pub(crate) fn with_size(mut self, size: u64) -> Self {
+        self.size = Some(size);
+        self
+    }
+
+    pub(crate) fn with_digest(mut self, digest: String) -> Self {
+        self.digest = Some(digest);
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,7 +260,7 @@ mod tests {
                 "enforced" => true.into(),
                 "library" => env!("CARGO_PKG_VERSION").into(),
                 "policy" => serde_json::json!({"digest": "", "files": [], "rule": null}),
-                "publishers" | "signers" | "trust_roots" | "bundles" | "files" | "findings" | "warnings" => {
+                "publishers" | "signers" | "bundles" | "files" | "findings" | "warnings" => {
                     serde_json::json!([])
                 }
                 _ => serde_json::Value::Null,
@@ -274,7 +278,7 @@ mod tests {
         assert_eq!(verdict.outcome, Outcome::Denied);
         assert_eq!(verdict.code(), Some(Code::PolicyNameInvalid));
         assert_eq!(verdict.model.as_deref(), Some("org/model"));
-        assert_eq!(Verdict::denied_for(&error).reason, Some(error.to_string()));
+        assert_eq!(Verdict::new(Outcome::Denied).denied(&error).reason, Some(error.to_string()));
     }
 
     #[test]

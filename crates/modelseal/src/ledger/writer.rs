@@ -583,6 +583,7 @@ impl Fault for Unwritable {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::ledger::testing::{append, ledger_at, lines_of, try_append};

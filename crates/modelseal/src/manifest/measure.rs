@@ -5,6 +5,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
+use super::names::is_unfinished_signature;
+use super::predicate::SINGLE_FILE;
 use super::{Annotation, EntryKind, FileDigest, Manifest, Method, Serialization, SignedFile, Tree};
 use crate::digest::{
     Algorithm, CancelToken, Executor, Hasher, Input, Job, Measured, Place, Progress, Wanted,
@@ -170,7 +172,7 @@ impl fmt::Debug for MeasureOptions {
 impl Manifest {
     /// The manifest of a model as it lies there: every file is read once. What a signer signs; it proves nothing.
     ///
-    /// A [`Tree::select`]ion does not count: a signature covers the whole model. With shards, empty files have no
+    /// A [`crate::Selection`] does not count: a signature covers the whole model. With shards, empty files have no
     /// digest in a manifest (OMS v1.0): they are left out, and a warning names them, because verifiers will find them
     /// unsigned.
     ///
@@ -218,7 +220,9 @@ impl Manifest {
             }
             let file = found.into_inner().and_then(|found| sign(found, *size, &wanted));
             let file = file.ok_or_else(|| MeasureFault::Unmeasured { path: (*path).to_owned() })?;
-            signed.insert((*path).to_owned(), file);
+            // The reference implementation verifies a single file only under this name.
+            let name = if tree.single_file.is_some() { SINGLE_FILE } else { path };
+            signed.insert(name.to_owned(), file);
         }
         let mut manifest = Self::new(&options.subject, serialization, signed)?;
         manifest.warnings.extend(unsigned(&files, options.serialization.method));
@@ -231,7 +235,10 @@ fn files<'t>(tree: &'t Tree, serialization: &Serialization) -> Result<Vec<(&'t s
     let mut files = Vec::new();
     let mut resources = 0_u64;
     for (path, entry) in &tree.entries {
-        if serialization.ignore_paths.iter().any(|ignored| is_at_or_below(path, ignored)) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if is_unfinished_signature(name)
+            || serialization.ignore_paths.iter().any(|ignored| is_at_or_below(path, ignored))
+        {
             continue;
         }
         let fault = match entry.kind {
@@ -629,7 +636,8 @@ mod tests {
     #[test]
     fn a_selection_does_not_shrink_what_is_signed() {
         let model = model(&[("a", b"x"), ("b", b"x")]);
-        let tree = Tree::walk(model.path()).unwrap().select(Selection::Files(vec!["a".to_owned()]));
+        let tree =
+            Tree::walk(Source::new(model.path()).select(Selection::Files(vec!["a".to_owned()]))).unwrap();
         assert_eq!(paths(&Manifest::measure(&tree, &options()).unwrap()), ["a", "b"]);
     }
 
@@ -637,7 +645,7 @@ mod tests {
     fn a_single_file_is_a_model() {
         let model = model(&[("model.gguf", b"x")]);
         let manifest = measure(model.path().join("model.gguf"), &options()).unwrap();
-        assert_eq!(paths(&manifest), ["model.gguf"]);
+        assert_eq!(paths(&manifest), ["."]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod predicate;
 mod tree;
 
 pub use measure::MeasureOptions;
-pub(crate) use names::{Loadable, loadable};
+pub(crate) use names::{Loadable, is_unfinished_signature, loadable};
 pub use tree::Tree;
 pub(crate) use tree::{Entry, EntryKind};
 

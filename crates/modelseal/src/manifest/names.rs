@@ -48,6 +48,7 @@ pub(crate) fn known(path: &str) -> (Loadable, &'static str) {
             Pattern::Legal => !is_directory && is_legal_text(name),
             Pattern::Name(exact) => !is_directory && *name == exact,
             Pattern::SillyRename => !is_directory && is_silly_rename(name),
+            Pattern::UnfinishedSignature => !is_directory && is_unfinished_signature(name),
             Pattern::TopLevelName(exact) => !is_directory && parents.is_empty() && *name == exact,
         };
         if matches {
@@ -79,6 +80,8 @@ enum Pattern {
     SillyRename,
     /// An entry at the root of the model, exactly.
     TopLevelName(&'static str),
+    /// `.<name>.sig.<random>.tmp`, which our signer renames when it is whole.
+    UnfinishedSignature,
 }
 
 const fn inert(pattern: Pattern, reason: &'static str) -> Row {
@@ -102,6 +105,7 @@ const TABLE: &[Row] = &[
     inert(Pattern::TopLevelName(".gitignore"), "git's own file; excluded by OpenSSF Model Signing"),
     // What file systems and desktops leave behind, anywhere. AppleDouble files (`._model.safetensors`) have no row:
     // they keep the extension, and a listing that filters by it picks them up.
+    inert(Pattern::UnfinishedSignature, "what a signer that was killed leaves behind"),
     inert(Pattern::SillyRename, "a removed file that an NFS client still holds open"),
     inert(Pattern::Name(".DS_Store"), "the macOS desktop's own file"),
     inert(Pattern::Name("Thumbs.db"), "the Windows desktop's own file"),
@@ -193,6 +197,17 @@ fn is_legal_text(name: &str) -> bool {
 }
 
 /// The Linux NFS client renames an open file that is removed to `.nfs`, the file's number and a counter, in hexadecimal.
+/// Whether a name is that of a signature our signer was killed while writing. It is no part of a model, so it is neither
+/// signed nor a reason to deny.
+pub(crate) fn is_unfinished_signature(name: &str) -> bool {
+    name.starts_with('.')
+        && name.strip_suffix(".tmp").and_then(|rest| rest.rsplit_once('.')).is_some_and(|(rest, random)| {
+            rest.ends_with(".sig")
+                && random.len() == 6
+                && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
+}
+
 fn is_silly_rename(name: &str) -> bool {
     name.strip_prefix(".nfs")
         .is_some_and(|digits| digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -220,6 +235,7 @@ mod tests {
             "lost+found/#123",
             ".nfs0000000000b7a3c200000001",
             "sub/.nfs0000000000b7a3c200000001",
+            ".model.sig.a1B2c3.tmp",
             ".DS_Store",
             "sub/.DS_Store",
             "Thumbs.db",

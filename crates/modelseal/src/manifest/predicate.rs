@@ -25,10 +25,25 @@ use crate::error::{Code, Error, Evidence, Fault, escaped};
 use crate::json::Value;
 use crate::limits;
 
+/// What the reference implementation calls the one file of a single-file model.
+pub(super) const SINGLE_FILE: &str = ".";
+
 /// Our key among the `annotations` of a file's resource descriptor; with shards, of its first range.
 const ANNOTATION: &str = "modelseal.digests/v1";
 
 impl Manifest {
+    /// Calls the one file of a single-file model by the name the caller opened it under.
+    ///
+    /// Section 6.1 names it by its basename; the reference implementation writes `.`, and refuses anything else. Either
+    /// way the file is the one the caller named, and the digest that binds names is the same.
+    pub(crate) fn name_single_file(&mut self, name: &str) {
+        if self.files.len() == 1
+            && let Some(file) = self.files.remove(SINGLE_FILE)
+        {
+            self.files.insert(name.to_owned(), file);
+        }
+    }
+
     /// Reads the manifest out of a verified statement.
     pub(crate) fn from_statement(statement: &Statement) -> Result<Self, Error> {
         let manifest = match statement.predicate_type {
@@ -59,9 +74,6 @@ impl Manifest {
             return Err(ManifestFault::IgnorePath { path: path.clone() }.into());
         }
         files.retain(|_, file| !matches!(file.digest, FileDigest::Shards { length: 0, .. }));
-        if files.contains_key(".") {
-            return Err(ManifestFault::Path { name: ".".to_owned(), problem: "is not a file name" }.into());
-        }
         for (path, file) in &files {
             check_digests(path, file, &serialization)?;
         }
@@ -96,7 +108,10 @@ impl Manifest {
                     allow_symlinks: self.serialization.allow_symlinks,
                     ignore_paths: &self.serialization.ignore_paths,
                 },
-                resources: resources.iter().map(ResourceDocument::new).collect(),
+                resources: resources
+                    .iter()
+                    .map(|resource| ResourceDocument::new(resource, self.serialization.method))
+                    .collect(),
             },
         };
         #[expect(
@@ -214,7 +229,10 @@ fn from_legacy(statement: &Statement) -> Result<Manifest, ManifestFault> {
         serialization: Serialization { legacy: true, ..Serialization::files(Algorithm::Sha256) },
         files: files.finish()?,
         root: hasher.finalize().into(),
-        warnings: Vec::new(),
+        warnings: vec![
+            "the bundle is in the deprecated v0.2 format, which binds neither a model name nor an exclusion list"
+                .to_owned(),
+        ],
     })
 }
 
@@ -531,8 +549,8 @@ fn check_files(
         return Err(ManifestFault::TooMany);
     }
     for (path, file) in files {
-        // Before 1.0.1 a single-file model was called by the path of its root.
-        let single = path == "." && files.len() == 1;
+        // The reference implementation calls a single-file model by the path of its root.
+        let single = path == SINGLE_FILE && files.len() == 1;
         if let Some(problem) = path_problem(path).filter(|_| !single) {
             return Err(ManifestFault::Path { name: path.clone(), problem });
         }
@@ -647,7 +665,7 @@ struct SerializationDocument<'a> {
 struct ResourceDocument<'a> {
     name: &'a str,
     digest: String,
-    algorithm: &'static str,
+    algorithm: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<AnnotationsDocument>,
 }
@@ -666,11 +684,18 @@ struct AnnotationDocument {
 }
 
 impl<'a> ResourceDocument<'a> {
-    fn new(resource: &'a Resource<'_>) -> Self {
+    /// With shards, `algorithm` is what the reference implementation writes and compares, `sha256-sharded-<size>`; the
+    /// plain name of section 5.2.1 it refuses. Verifiers that follow the letter take the digest's algorithm from
+    /// `hash_type`.
+    fn new(resource: &'a Resource<'_>, method: Method) -> Self {
+        let algorithm = resource.digest.algorithm().as_str();
         Self {
             name: &resource.name,
             digest: resource.digest.to_hex(),
-            algorithm: resource.digest.algorithm().as_str(),
+            algorithm: match method {
+                Method::Files => algorithm.to_owned(),
+                Method::Shards { size } => format!("{algorithm}-sharded-{size}"),
+            },
             annotations: resource.annotation.map(|annotation| AnnotationsDocument {
                 digests: AnnotationDocument {
                     size: annotation.size,
@@ -1308,7 +1333,10 @@ mod tests {
         assert_eq!(new_code(by_file(), vec![]), Code::ManifestEmpty);
         assert_eq!(new_code(by_shard(), vec![("empty", sharded(0, 0))]), Code::ManifestEmpty);
         assert_eq!(new_code(by_file(), vec![("../a", whole(Sha256, 1))]), Code::ManifestPathInvalid);
-        assert_eq!(new_code(by_file(), vec![(".", whole(Sha256, 1))]), Code::ManifestPathInvalid);
+        assert_eq!(
+            new_code(by_file(), vec![(".", whole(Sha256, 1)), ("a", whole(Sha256, 1))]),
+            Code::ManifestPathInvalid
+        );
         assert_eq!(new_code(by_file(), vec![("a", whole(Blake3, 1))]), Code::ManifestAlgorithm);
         assert_eq!(new_code(by_shard(), vec![("a", whole(Sha256, 1))]), Code::ManifestShards);
         assert_eq!(new_code(by_file(), vec![("a", sharded(4, 1))]), Code::ManifestShards);

@@ -112,14 +112,7 @@ impl Tree {
                 Err(refusal) => return Err(TreeFault::unreadable(&shown, refusal).into()),
             },
         };
-        Ok(Self { entries, selection: Selection::All, single_file, shown, root, links: source.links })
-    }
-
-    /// Restricts what is handed out to these files.
-    #[must_use]
-    pub fn select(mut self, selection: Selection) -> Self {
-        self.selection = selection;
-        self
+        Ok(Self { entries, selection: source.selection, single_file, shown, root, links: source.links })
     }
 
     /// Whether links were followed: then the names say less than usual, and no approval is given.

@@ -9,7 +9,7 @@ use toml::value::Datetime;
 
 use super::document::{
     Assurance, CertificateTable, Defaults, Document, Files, KeyTable, KeylessTable, List, ModelTable, Origin,
-    PublisherTable, RootTable, VERSION, built, format_name,
+    PublisherTable, RootTable, VERSION, built,
 };
 use super::{Floor, Policy};
 use crate::clock::{Clock, Timestamp};
@@ -351,7 +351,7 @@ fn append(list: &mut Option<List>, items: impl IntoIterator<Item = impl Into<Str
 
 fn format_names(formats: impl IntoIterator<Item = Format>) -> List {
     let formats: BTreeSet<Format> = formats.into_iter().collect();
-    List::built(formats.into_iter().map(format_name))
+    List::built(formats.into_iter().map(Format::as_str))
 }
 
 #[cfg(test)]

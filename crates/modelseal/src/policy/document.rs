@@ -427,7 +427,7 @@ impl Defaults {
             }
             Files::Absent | Files::Given(_) => Path::new("/"),
         };
-        match ledger_target(text, directory) {
+        match Target::parse(text, Some(directory)) {
             Some(target) => Ok(Some(target)),
             None => Err(origin.fault(owner, &written.span(), Problem::Ledger { found: text.clone() })),
         }
@@ -629,7 +629,7 @@ fn materials(key: &'static str, list: &List, origin: &Origin, owner: &Owner) -> 
 
 fn pins(list: &List, origin: &Origin, owner: &Owner) -> Result<Vec<NameDigest>, Error> {
     entries("pin", list, origin, owner, |item| {
-        parse_pin(item.get_ref()).ok_or_else(|| Problem::Pin { found: item.get_ref().clone() })
+        NameDigest::parse(item.get_ref()).ok_or_else(|| Problem::Pin { found: item.get_ref().clone() })
     })
 }
 
@@ -647,7 +647,7 @@ fn signatures(list: &List, origin: &Origin, owner: &Owner) -> Result<Vec<PathBuf
 
 fn formats(list: &List, origin: &Origin, owner: &Owner) -> Result<BTreeSet<Format>, Error> {
     let formats = entries("formats", list, origin, owner, |item| {
-        format_from_name(item.get_ref())
+        Format::from_name(item.get_ref())
             .filter(|format| *format != Format::Inert)
             .ok_or_else(|| Problem::Format { found: item.get_ref().clone() })
     })?;
@@ -659,67 +659,6 @@ fn moment(written: &Datetime) -> Option<Timestamp> {
     match (written.date, written.time, written.offset) {
         (Some(_), Some(_), Some(_)) => Timestamp::parse(&written.to_string()),
         (Some(date), None, None) => Timestamp::parse(&format!("{date}T23:59:59Z")),
-        _ => None,
-    }
-}
-
-// TODO(merge): replaced by `crate::ledger::Target::parse`.
-fn ledger_target(text: &str, directory: &Path) -> Option<Target> {
-    if text == "stderr" {
-        return Some(Target::Stderr);
-    }
-    if let Some(number) = text.strip_prefix("fd:") {
-        return number.parse().ok().filter(|number| *number >= 0).map(Target::Fd);
-    }
-    if text.trim().is_empty() {
-        return None;
-    }
-    let path = directory.join(text);
-    Some(if text.ends_with('/') || path.is_dir() { Target::Directory(path) } else { Target::File(path) })
-}
-
-// TODO(merge): replaced by `crate::format::Format::from_name`.
-fn format_from_name(name: &str) -> Option<Format> {
-    [
-        Format::Executable,
-        Format::Gguf,
-        Format::Numpy,
-        Format::Onnx,
-        Format::Other,
-        Format::Pickle,
-        Format::Python,
-        Format::Safetensors,
-        Format::Tensorflow,
-        Format::Inert,
-    ]
-    .into_iter()
-    .find(|format| format_name(*format) == name)
-}
-
-// TODO(merge): replaced by `crate::format::Format::as_str`.
-pub(super) fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::Executable => "executable",
-        Format::Gguf => "gguf",
-        Format::Numpy => "numpy",
-        Format::Onnx => "onnx",
-        Format::Other => "other",
-        Format::Pickle => "pickle",
-        Format::Python => "python",
-        Format::Safetensors => "safetensors",
-        Format::Tensorflow => "tensorflow",
-        Format::Inert => "inert",
-    }
-}
-
-// TODO(merge): replaced by `NameDigest::parse`.
-fn parse_pin(text: &str) -> Option<NameDigest> {
-    let (name, digits) = text.split_once(':')?;
-    let mut digest = [0; 32];
-    hex::decode_to_slice(digits, &mut digest).ok()?;
-    match name {
-        "dirHash" | "dirHash1" => Some(NameDigest::DirHash(digest)),
-        "treeHash" => Some(NameDigest::TreeHash(digest)),
         _ => None,
     }
 }
@@ -1147,13 +1086,6 @@ observe_until = 2027-01-31
         assert_eq!(error.remedy(), "Write a number from 1 to 1024, or nothing for one per processor.");
         assert_eq!(limits::THREADS, 1024);
         assert_eq!(error.to_string(), "policy.malformed: <text>: [defaults]: `threads` is 0 (line 9)");
-    }
-
-    #[test]
-    fn every_format_has_a_name() {
-        for format in [Format::Executable, Format::Numpy, Format::Other, Format::Pickle, Format::Tensorflow] {
-            assert_eq!(format_from_name(format_name(format)), Some(format));
-        }
     }
 
     proptest! {

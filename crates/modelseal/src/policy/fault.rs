@@ -26,6 +26,8 @@ pub(super) enum Problem {
     FileInText { key: &'static str, path: String },
     #[error("'{found}' is not a format that can be listed")]
     Format { found: String },
+    #[error("the key in {material} is not acceptable: {detail}")]
+    Key { material: String, detail: String },
     #[error("'{found}' is not a ledger")]
     Ledger { found: String },
     #[error("`match` is neither a model name nor the beginning of one followed by `*`")]
@@ -87,6 +89,7 @@ pub(super) enum Problem {
 impl Fault for DocumentFault {
     fn code(&self) -> Code {
         match self.problem {
+            Problem::Key { .. } => Code::KeyUnsupported,
             Problem::Match => Code::PolicyNameInvalid,
             Problem::Material { .. } | Problem::TooManyFiles => Code::TrustUnreadable,
             Problem::Unreadable { .. } => Code::PolicyUnreadable,
@@ -155,6 +158,7 @@ impl Fault for DocumentFault {
             Problem::VersionMissing => "Write `version = 1`.",
             Problem::AnyIdentityFalse
             | Problem::Empty { .. }
+            | Problem::Key { .. }
             | Problem::Material { .. }
             | Problem::NeitherPemNorPath { .. }
             | Problem::NoMethod

@@ -229,7 +229,15 @@ impl Store<'_> {
     }
 
     fn unusable(&self, owner: &Owner, material: &Material, error: Error) -> Error {
-        self.broken(owner, material, error.message().to_owned()).because(error)
+        let detail = error.message().to_owned();
+        let fault = if error.code() == Code::KeyUnsupported {
+            // The material was read and understood; the key in it is not acceptable.
+            let problem = Problem::Key { material: material.to_string(), detail };
+            self.origin.fault(owner, &material.span(), problem)
+        } else {
+            self.broken(owner, material, detail)
+        };
+        fault.because(error)
     }
 }
 

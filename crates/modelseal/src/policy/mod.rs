@@ -115,7 +115,7 @@
 //! A list that is empty or names something twice is `policy.malformed`: an empty `pin` would read like a restriction and
 //! be none.
 
-mod approval;
+pub(crate) mod approval;
 mod builder;
 mod document;
 mod fault;
@@ -139,7 +139,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Error, Fault};
 use crate::format::Format;
-use crate::ledger::Target;
+use crate::ledger::Ledger;
 use crate::manifest::NameDigest;
 use crate::trust::Trust;
 use document::{Document, Files, Origin, Plan};
@@ -162,7 +162,7 @@ pub(crate) struct Rules {
     /// Every trust file, as the document names it, with its SHA-256, in the order of the document; for the record.
     pub(crate) files: Vec<(String, [u8; 32])>,
     pub(crate) clock: Clock,
-    pub(crate) ledger: Option<Target>,
+    pub(crate) ledger: Ledger,
     pub(crate) publishers: Vec<TrustedPublisher>,
     pub(crate) models: Vec<Rule>,
     pub(crate) threads: Option<std::num::NonZeroUsize>,
@@ -290,7 +290,7 @@ impl Policy {
             shown: origin.shown.clone(),
             files,
             clock,
-            ledger: plan.ledger,
+            ledger: Ledger::new(plan.ledger),
             publishers,
             models: plan.models,
             threads: plan.threads,

@@ -26,7 +26,8 @@ pub(crate) struct Directory {
 /// How a path of several names is resolved.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Resolution {
-    /// One `openat` per name.
+    /// One `openat` per name: what the fallback does. Never chosen outright but by tests.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the fallback is reached through `Kernel`"))]
     Components,
     /// One `openat2`, and [`Resolution::Components`] where the kernel or a filter refuses that call.
     Kernel,
@@ -91,6 +92,7 @@ impl Directory {
     }
 
     /// Forces how paths are resolved from here on.
+    #[cfg(test)]
     pub(crate) fn resolving(mut self, resolution: Resolution) -> Self {
         self.resolution = resolution;
         self

@@ -57,16 +57,12 @@ impl fmt::Debug for FrozenMemory {
 
 /// A mapping of an ordinary file: nothing keeps others from changing or truncating it.
 ///
-/// Creating it is safe, because until [`MappedFile::as_slice`] nobody looks at the memory.
-pub(crate) struct MappedFile(MmapRaw);
+/// Creating it is safe, because until [`Mapping::as_slice`] nobody looks at the memory.
+pub struct Mapping(MmapRaw);
 
-impl MappedFile {
+impl Mapping {
     pub(crate) fn new(file: &File) -> io::Result<Self> {
         Ok(Self(MmapOptions::new().map_raw_read_only(file)?))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
     }
 
     /// The mapped bytes.
@@ -76,7 +72,8 @@ impl MappedFile {
     /// While the slice lives, nobody may write to the file or truncate it, in this process or any other, on this
     /// machine or (network file systems) another. A write changes bytes behind a `&[u8]`, which the compiler takes for
     /// constant: undefined behaviour. After a truncation an access raises SIGBUS and ends the process.
-    pub(crate) unsafe fn as_slice(&self) -> &[u8] {
+    #[must_use]
+    pub unsafe fn as_slice(&self) -> &[u8] {
         // SAFETY: pointer and length are those of one live mapping, readable and owned by `self`, which the slice
         // borrows (for an empty file one page is mapped, so the pointer is valid then, too). That the bytes do not change
         // is the caller's promise; if the file changes nevertheless, see above.
@@ -84,14 +81,17 @@ impl MappedFile {
     }
 }
 
-impl fmt::Debug for MappedFile {
+impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MappedFile({} bytes)", self.0.len())
+        write!(f, "Mapping({} bytes)", self.0.len())
     }
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) use sealed::{Sealed, SealedFile, SealedMapping, VerityMapping, is_sealed};
+#[cfg(test)]
+pub(crate) use sealed::is_sealed;
+#[cfg(target_os = "linux")]
+pub(crate) use sealed::{Sealed, SealedFile, SealedMapping, VerityMapping};
 
 #[cfg(target_os = "linux")]
 mod sealed {
@@ -269,9 +269,9 @@ mod tests {
     #[test]
     fn a_mapped_file_shows_the_file() {
         let mut file = tempfile::tempfile().unwrap();
-        assert_eq!(MappedFile::new(&file).unwrap().len(), 0);
+        assert_eq!(Mapping::new(&file).unwrap().0.len(), 0);
         file.write_all(b"bytes").unwrap();
-        let mapped = MappedFile::new(&file).unwrap();
+        let mapped = Mapping::new(&file).unwrap();
         // SAFETY: an unlinked file of this test; nobody writes to it any more.
         assert_eq!(unsafe { mapped.as_slice() }, b"bytes");
     }

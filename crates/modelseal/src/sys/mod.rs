@@ -15,10 +15,11 @@ pub(crate) mod memory;
 pub(crate) mod verity;
 
 #[cfg(target_os = "linux")]
-pub(crate) use available::{Available, available};
-pub(crate) use beneath::{Directory, Kind, Opened, Refusal, Resolution, Status};
-pub(crate) use memory::{AnonymousMemory, FrozenMemory, MappedFile};
+pub(crate) use available::available;
+pub(crate) use beneath::{Directory, Kind, Opened, Refusal, Status};
+pub use memory::Mapping;
+pub(crate) use memory::{AnonymousMemory, FrozenMemory};
 #[cfg(target_os = "linux")]
-pub(crate) use memory::{Sealed, SealedFile, SealedMapping, VerityMapping, is_sealed};
+pub(crate) use memory::{Sealed, SealedFile, SealedMapping, VerityMapping};
 #[cfg(target_os = "linux")]
 pub(crate) use verity::{Measurement, Verity, VerityAlgorithm, VerityFile};

@@ -59,10 +59,6 @@ impl VerityFile {
         &self.file
     }
 
-    pub(crate) fn into_file(self) -> File {
-        self.file
-    }
-
     pub(crate) fn map(&self) -> std::io::Result<VerityMapping> {
         VerityMapping::new(self)
     }

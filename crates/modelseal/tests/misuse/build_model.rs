@@ -1,0 +1,5 @@
+// expect: E0451
+pub fn f(other: modelseal::VerifiedModel) -> modelseal::VerifiedModel {
+    modelseal::VerifiedModel { ..other } // MISUSE
+    other // TWIN
+}
