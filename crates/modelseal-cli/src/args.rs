@@ -31,27 +31,27 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Print the completions of a shell
     Completions(crate::manual::CompletionsArguments),
-    // /// Print the digests of a model: the one that binds names, and the root digest
-    // Digest(crate::digest::DigestArguments),
-    // /// Show what a bundle claims, unverified
-    // Inspect(crate::inspect::InspectArguments),
+    /// Print the digests of a model: the one that binds names, and the root digest
+    Digest(crate::digest::DigestArguments),
+    /// Show what a bundle claims, unverified
+    Inspect(crate::inspect::InspectArguments),
     /// Make a key pair on P-256
     Keygen(crate::keygen::KeygenArguments),
-    // /// Check the ledger's chain of records
-    // #[command(subcommand)]
-    // Ledger(crate::ledger::LedgerVerb),
+    /// Check the ledger's chain of records
+    #[command(subcommand)]
+    Ledger(crate::ledger::LedgerVerb),
     /// Print the manual page
     Man(crate::manual::ManArguments),
-    // /// Open a model under a policy, and print verdict, files and tensors
-    // Open(crate::open::OpenArguments),
-    // /// Print the pin of a model that verified, for its rule in the policy
-    // Pin(crate::pin::PinArguments),
-    // /// Sign a model (method `sigstore` if none is named)
-    // #[command(subcommand)]
-    // Sign(crate::sign::Method),
-    // /// Verify a model's signature (method `sigstore` if none is named)
-    // #[command(subcommand)]
-    // Verify(crate::verify::Method),
+    /// Open a model under a policy, and print verdict, files and tensors
+    Open(crate::open::OpenArguments),
+    /// Print the pin of a model that verified, for its rule in the policy
+    Pin(crate::pin::PinArguments),
+    /// Sign a model (method `sigstore` if none is named)
+    #[command(subcommand)]
+    Sign(crate::sign::Method),
+    /// Verify a model's signature (method `sigstore` if none is named)
+    #[command(subcommand)]
+    Verify(crate::verify::Method),
 }
 
 /// The reference tool's levels.

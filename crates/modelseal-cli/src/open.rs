@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use modelseal::{Clock, Error, ModelName, Open, Policy, Source, Timestamp, Verdict, VerifiedModel};
+use modelseal::{
+    Clock, Error, ModelName, OpenOptions, Policy, Source, Timestamp, Verdict, VerifiedModel,
+    verify_and_open_with,
+};
 use serde_json::{Value, json};
 
 use crate::progress::Bar;
@@ -63,7 +66,7 @@ pub(crate) fn run(arguments: &OpenArguments) -> Result<(), Failure> {
     let findings = if arguments.all { Findings::All } else { Findings::First };
     let policy = Policy::load(&arguments.load.policy, Clock::System)?;
     match arguments.load.open(&policy, findings) {
-        Ok(model) if arguments.json => say(format_args!("{:#}", allowed_json(&model))),
+        Ok(model) if arguments.json => say(format_args!("{:#}", allowed_json(&model)?)),
         Ok(model) => print_allowed(&model),
         Err(Failure::Library(error)) => {
             if arguments.json {
@@ -87,11 +90,11 @@ impl LoadArguments {
             source = source.with_bundle(signature);
         }
         let bar = Bar::new();
-        let mut open = Open::new(source, &name, policy).progress(bar.listener());
+        let mut options = OpenOptions::new().progress(bar.listener());
         if findings == Findings::All {
-            open = open.thorough();
+            options = options.thorough();
         }
-        let model = open.open()?;
+        let model = verify_and_open_with(source, &name, policy, &options)?;
         drop(bar);
         for warning in &model.verdict().warnings {
             warn(warning);
@@ -123,12 +126,20 @@ fn ends_soon(now: Timestamp, until: Timestamp, days: u32) -> Option<String> {
 
 const DAY_SECONDS: i64 = 86_400;
 
-fn allowed_json(model: &VerifiedModel) -> Value {
+fn allowed_json(model: &VerifiedModel) -> Result<Value, Failure> {
     let tensors: Vec<Value> = model
-        .tensors()
-        .map(|tensor| json!({ "name": tensor.name(), "dtype": tensor.dtype().to_string(), "shape": tensor.shape() }))
+        .tensors()?
+        .iter()
+        .map(|(file, tensor)| {
+            json!({
+                "name": tensor.name(),
+                "dtype": tensor.dtype().as_str(),
+                "shape": tensor.shape(),
+                "file": file,
+            })
+        })
         .collect();
-    json!({ "verdict": model.verdict(), "tensors": tensors })
+    Ok(json!({ "verdict": model.verdict(), "tensors": tensors }))
 }
 
 fn denied_json(error: &Error) -> Value {
@@ -164,8 +175,8 @@ fn print_allowed(model: &VerifiedModel) -> Result<(), Failure> {
         say(format_args!("  {} {size} {}{reason}", file.fate, file.path))?;
     }
     say("tensors:")?;
-    for tensor in model.tensors() {
-        say(format_args!("  {} {} {:?}", tensor.name(), tensor.dtype(), tensor.shape()))?;
+    for (_, tensor) in model.tensors()? {
+        say(format_args!("  {} {} {:?}", tensor.name(), tensor.dtype().as_str(), tensor.shape()))?;
     }
     Ok(())
 }

@@ -73,7 +73,8 @@ impl Failure {
 fn is_policy(code: Code) -> bool {
     matches!(
         code,
-        Code::PolicyMalformed
+        Code::KeyUnsupported
+            | Code::PolicyMalformed
             | Code::PolicyNameInvalid
             | Code::PolicyUnreadable
             | Code::PolicyVersion
@@ -167,6 +168,7 @@ mod tests {
     fn only_an_unusable_policy_is_a_usage_error() {
         for code in Code::ALL {
             let expected = [
+                "key.unsupported",
                 "policy.malformed",
                 "policy.name_invalid",
                 "policy.unreadable",

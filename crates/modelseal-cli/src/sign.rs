@@ -1,6 +1,7 @@
 //! `modelseal sign`: the methods and flags of the reference tool.
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -63,6 +64,29 @@ pub(crate) struct SignatureArguments {
     /// Where the signature goes
     #[arg(long, value_name = "SIGNATURE_PATH", default_value = "model.sig")]
     signature: PathBuf,
+
+    /// How files are hashed
+    #[arg(long, alias = "hash_algorithm", value_name = "ALGORITHM", default_value = "sha256",
+          value_parser = ["blake2b", "blake3", "sha256"])]
+    hash_algorithm: String,
+
+    /// Hash every so many bytes of a file on their own, which is faster to verify; without it, whole files
+    #[arg(long, alias = "shard_size", value_name = "BYTES")]
+    shard_size: Option<NonZeroU64>,
+
+    /// Leave out the BLAKE3 and fs-verity digests that are signed beside the standard's own
+    #[arg(long, alias = "no_annotations")]
+    no_annotations: bool,
+}
+
+impl SignatureArguments {
+    fn serialization(&self) -> Serialization {
+        let algorithm = Algorithm::from_name(&self.hash_algorithm).unwrap_or(Algorithm::Sha256);
+        match self.shard_size {
+            Some(size) => Serialization::shards(algorithm, size),
+            None => Serialization::files(algorithm),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -142,8 +166,11 @@ pub(crate) fn run(method: &Method) -> Result<(), Failure> {
 
 fn sign(model: &ModelArguments, signature: &SignatureArguments, signer: &Signer) -> Result<(), Failure> {
     let bar = Bar::new();
-    let mut options = MeasureOptions::new(model.subject(), Serialization::files(Algorithm::Sha256))
-        .progress(bar.listener());
+    let mut options =
+        MeasureOptions::new(model.subject(), signature.serialization()).progress(bar.listener());
+    if signature.no_annotations {
+        options = options.without_annotations();
+    }
     for path in model.ignored()? {
         options = options.ignore_path(path);
     }

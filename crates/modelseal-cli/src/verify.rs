@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use modelseal::policy::{CompareOptions, ModelRule, PolicyBuilder, Publisher};
-use modelseal::{Bundle, Clock, Code, Tree, Verdict};
+use modelseal::policy::{ModelRule, PolicyBuilder, Publisher};
+use modelseal::{Bundle, Clock, Code, CompareOptions, OpenOptions, Tree, Verdict};
 
 use crate::files::{GitPaths, ModelArguments};
 use crate::progress::Bar;
@@ -123,10 +123,10 @@ fn check(publisher: impl Into<Publisher>, arguments: &CheckArguments) -> Result<
         .publisher(publisher)
         .model(ModelRule::new("*", [SIGNER]))
         .build()?;
-    let claims = policy.check(&[Bundle::read(&arguments.signature)?])?;
+    let claims = policy.check([Bundle::read(&arguments.signature)?])?;
 
     let bar = Bar::new();
-    let mut options = CompareOptions::new().progress(bar.listener());
+    let mut options = CompareOptions::new().open_options(OpenOptions::new().progress(bar.listener()));
     for path in arguments.model.ignored()? {
         options = options.ignore_path(path);
     }
