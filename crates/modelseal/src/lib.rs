@@ -46,6 +46,9 @@ mod clock;
 mod digest;
 mod error;
 mod format;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 pub mod ledger;
 mod limits;

@@ -1,0 +1,1 @@
+class XModel: pass
