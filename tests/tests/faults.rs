@@ -95,3 +95,61 @@ fn a_signature_that_cannot_be_written_is_an_error() {
     let error = signed.write(Path::new("/nonexistent/model.sig")).unwrap_err();
     assert_eq!(error.code(), Code::SignOutput);
 }
+
+#[test]
+fn every_load_leaves_one_record_and_its_head() {
+    let alice = Person::new("alice");
+    let model = model(&alice);
+    let scratch = tempfile::tempdir().unwrap();
+    let ledger = scratch.path().join("ledger.jsonl");
+    let policy = support::builder(&[&alice], any_of(&[&alice]), Floor::Immutable)
+        .ledger(ledger.to_str().unwrap())
+        .build()
+        .unwrap();
+    let load = modelseal::ledger::LoadId::random().unwrap();
+    let options = OpenOptions::new().load_id(load);
+    let opened = verify_and_open_with(model.path(), &name(), &policy, &options).unwrap();
+    let head = opened.ledger_head().unwrap();
+    assert_eq!(modelseal::ledger::head(&ledger).unwrap(), head);
+    // On access: the record says so, and the fault that is found later is a record of its own.
+    let on_access = OpenOptions::new().verification(modelseal::Verification::OnAccess).load_id(load);
+    let later = verify_and_open_with(model.path(), &name(), &policy, &on_access).unwrap();
+    let weights = model.path().join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    assert_eq!(denied(later.tensor_in("model.safetensors", "t")), Code::FileDigestMismatch);
+    // The model is poisoned: another file that did not change is refused with the same code.
+    let second = later.file("weights/b.safetensors").unwrap();
+    assert_eq!(denied(second.bytes()), Code::FileDigestMismatch);
+    assert_eq!(
+        denied(verify_and_open_with(model.path(), &name(), &policy, &options)),
+        Code::FileDigestMismatch
+    );
+    fs::remove_file(model.path().join("model.sig")).unwrap();
+    assert_eq!(denied(verify_and_open_with(model.path(), &name(), &policy, &options)), Code::BundleMissing);
+    let text = fs::read_to_string(&ledger).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let verdict = &line["verdict"];
+            assert_eq!(line["load_id"], load.to_string());
+            format!("{} {} {} {}", line["event"], verdict["outcome"], verdict["code"], verdict["coverage"])
+                .replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "load allowed null whole",
+            "load allowed null on_access",
+            "fault denied file.digest_mismatch on_access",
+            "load denied file.digest_mismatch null",
+            "load denied bundle.missing null",
+        ]
+    );
+    let report = modelseal::ledger::verify(&[ledger], Some(&head)).unwrap();
+    assert_eq!(report.records, 5);
+}

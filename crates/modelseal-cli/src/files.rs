@@ -32,7 +32,8 @@ pub(crate) struct ModelArguments {
     )]
     no_ignore_git_paths: bool,
 
-    /// Follow symbolic links where their shape is known: in a snapshot of the Hugging Face hub's cache
+    /// Take links that stay inside the model for what they lead to; in a snapshot of the Hugging Face hub's cache, the
+    /// hub's own links. What follows links can be signed and verified, not opened
     #[arg(long, alias = "allow_symlinks")]
     allow_symlinks: bool,
 }
@@ -46,10 +47,10 @@ pub(crate) enum GitPaths {
 
 impl ModelArguments {
     pub(crate) fn source(&self) -> Source {
-        if self.allow_symlinks && is_hub_snapshot(&self.model) {
-            Source::hub_snapshot(&self.model)
-        } else {
-            Source::new(&self.model)
+        match (self.allow_symlinks, is_hub_snapshot(&self.model)) {
+            (true, true) => Source::hub_snapshot(&self.model),
+            (true, false) => Source::new(&self.model).following_links(),
+            (false, _) => Source::new(&self.model),
         }
     }
 

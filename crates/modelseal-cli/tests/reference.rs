@@ -109,6 +109,20 @@ fn every_denial_ends_with_1_and_names_its_code() {
     expect(path, 0, line);
 }
 
+#[cfg(unix)]
+#[test]
+fn links_are_followed_only_when_asked_and_only_inside() {
+    let directory = signed();
+    let path = directory.path();
+    std::os::unix::fs::symlink("weights.bin", path.join("M/alias.bin")).unwrap();
+    expect(path, 1, "sign key M --private_key key --signature linked.sig");
+    expect(path, 0, "sign key M --private_key key --signature linked.sig --allow-symlinks");
+    expect(path, 0, "verify key M --signature linked.sig --public_key pub --allow_symlinks");
+    expect(path, 1, "verify key M --signature linked.sig --public_key pub");
+    std::os::unix::fs::symlink("/etc/hostname", path.join("M/outside.txt")).unwrap();
+    expect(path, 1, "sign key M --private_key key --signature linked.sig --allow-symlinks");
+}
+
 #[test]
 fn wrong_usage_ends_with_2() {
     let directory = signed();

@@ -75,7 +75,11 @@ fn approve(
     policy: &Policy,
     options: &OpenOptions,
 ) -> Result<Approval, Error> {
-    let mut draft = Draft::new(policy, LoadId::random()?);
+    let load = match options.load {
+        Some(load) => load,
+        None => LoadId::random()?,
+    };
+    let mut draft = Draft::new(policy, load);
     if options.thorough {
         draft = draft.every_finding();
     }

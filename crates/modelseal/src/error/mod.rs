@@ -89,6 +89,16 @@ impl Error {
         &self.inner.message
     }
 
+    /// The message with its evidence, without code and path.
+    pub(crate) fn explained(&self) -> String {
+        if self.inner.evidence.is_empty() {
+            return self.inner.message.clone();
+        }
+        let facts: Vec<String> =
+            self.inner.evidence.iter().map(|fact| format!("{} {}", fact.name, fact.value)).collect();
+        format!("{} ({})", self.inner.message, facts.join(", "))
+    }
+
     /// Expected and found values.
     #[must_use]
     pub fn evidence(&self) -> &[Evidence] {
@@ -156,14 +166,7 @@ impl fmt::Display for Error {
         if let Some(path) = &self.inner.path {
             write!(f, "{path}: ")?;
         }
-        write!(f, "{}", self.inner.message)?;
-        for (index, fact) in self.inner.evidence.iter().enumerate() {
-            write!(f, "{}{} {}", if index == 0 { " (" } else { ", " }, fact.name, fact.value)?;
-        }
-        if !self.inner.evidence.is_empty() {
-            write!(f, ")")?;
-        }
-        Ok(())
+        f.write_str(&self.explained())
     }
 }
 

@@ -81,7 +81,10 @@ impl Claims<'_> {
                     verdict.files = files;
                     return match policy.rules.ledger.append(Event::Load, &draft.load, verdict) {
                         Ok(_) => Ok(draft.verdict),
-                        Err(unwritable) => Err(unwritable.with_verdict(draft.verdict)),
+                        Err(unwritable) => {
+                            let verdict = draft.verdict.denied(&unwritable);
+                            Err(unwritable.with_verdict(verdict))
+                        }
                     };
                 }
                 Err(errors) => {

@@ -5,11 +5,12 @@ use std::fs::File;
 
 use super::backing::refused;
 use super::hash::{Hashed, hash};
+use super::model::Recorder;
 use super::pass::Spec;
 use super::{OpenFault, OpenOptions};
 use crate::error::Error;
 use crate::format::Format;
-use crate::ledger::{FileRecord, Verdict};
+use crate::ledger::{FileRecord, Head, Verdict};
 use crate::manifest::{Loadable, loadable};
 use crate::policy::approval::Selected;
 use crate::policy::{Approval, Floor};
@@ -21,6 +22,7 @@ use crate::sys::Mapping;
 pub struct MappedModel {
     files: BTreeMap<String, MappedFile>,
     verdict: Verdict,
+    head: Option<Head>,
 }
 
 /// One file of a [`MappedModel`].
@@ -81,8 +83,8 @@ impl Opened {
         }
     }
 
-    pub(super) fn into_model(self, verdict: Verdict) -> MappedModel {
-        MappedModel { files: self.files, verdict }
+    pub(super) fn into_model(self, verdict: Verdict, recorder: &Recorder) -> MappedModel {
+        MappedModel { files: self.files, verdict, head: recorder.head() }
     }
 }
 
@@ -91,6 +93,12 @@ impl MappedModel {
     #[must_use]
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// The head of the ledger after this load's record; `None` without a ledger.
+    #[must_use]
+    pub fn ledger_head(&self) -> Option<Head> {
+        self.head
     }
 
     /// All files, in path order.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::digest::{CancelToken, Executor, Progress};
 use crate::error::{Code, Error, Evidence, Fault};
-use crate::ledger::{Coverage, Event, Outcome};
+use crate::ledger::{Coverage, Event, LoadId, Outcome};
 use crate::policy::approval::{Selected, file_records, finding};
 use crate::policy::{Approval, Floor};
 
@@ -74,6 +74,7 @@ pub struct OpenOptions {
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
     pub(crate) cancel: CancelToken,
+    pub(crate) load: Option<LoadId>,
 }
 
 impl fmt::Debug for OpenOptions {
@@ -118,6 +119,13 @@ impl OpenOptions {
     /// Calls back with bytes done and total, from worker threads, one call at a time.
     pub fn progress(mut self, progress: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.progress = Some(Arc::new(progress));
+        self
+    }
+
+    /// Records the load under this id, so that the ranks of one load can be told to belong together. Without it, a random
+    /// one. Used by [`crate::verify_and_open_with`] and [`crate::verify_and_map`].
+    pub fn load_id(mut self, load: LoadId) -> Self {
+        self.load = Some(load);
         self
     }
 
@@ -227,7 +235,7 @@ impl Approval {
                 verdict.coverage = Some(Coverage::Whole);
                 opened.complete(&mut verdict.files);
             },
-            |opened, verdict, _| opened.into_model(verdict),
+            |opened, verdict, recorder| opened.into_model(verdict, &recorder),
         )
     }
 
@@ -263,11 +271,14 @@ impl Approval {
                         &self.draft.load,
                         &self.draft.verdict,
                     ) {
-                        Ok(_) => {
-                            let recorder = model::Recorder::new(self.policy.clone(), self.draft.load);
+                        Ok(head) => {
+                            let recorder = model::Recorder::new(self.policy.clone(), self.draft.load, head);
                             Ok(hand_out(opened, self.draft.verdict, recorder))
                         }
-                        Err(unwritable) => Err(unwritable.with_verdict(self.draft.verdict)),
+                        Err(unwritable) => {
+                            let verdict = self.draft.verdict.denied(&unwritable);
+                            Err(unwritable.with_verdict(verdict))
+                        }
                     };
                 }
                 Err(errors) => {
@@ -279,10 +290,11 @@ impl Approval {
             return Err(OpenFault::NoCandidate.into());
         };
         self.describe(index);
-        self.draft.verdict.findings = errors.iter().map(finding).collect();
         let rule = self.policy.rules.models.get(self.rule).map(|rule| rule.shown.clone()).unwrap_or_default();
+        let errors: Vec<Error> = errors.into_iter().map(|error| error.with("rule", &rule)).collect();
+        self.draft.verdict.findings = errors.iter().map(finding).collect();
         let error = errors.into_iter().next().unwrap_or_else(|| OpenFault::NoCandidate.into());
-        Err(self.draft.deny(&self.policy, error.with("rule", rule)))
+        Err(self.draft.deny(&self.policy, error))
     }
 
     fn describe(&mut self, index: usize) {

@@ -14,7 +14,7 @@ use crate::digest::Executor;
 use crate::error::{Code, Error};
 use crate::format::{DataType, Format, MetadataValue, Reference, TensorInfo, WeightsFile};
 use crate::json::Value;
-use crate::ledger::{Event, FileRecord, LoadId, Verdict};
+use crate::ledger::{Event, FileRecord, Head, LoadId, Verdict};
 use crate::policy::Policy;
 use crate::policy::approval::{Selected, finding};
 
@@ -150,11 +150,16 @@ impl Opened {
 pub(super) struct Recorder {
     policy: Policy,
     load: LoadId,
+    head: Option<Head>,
 }
 
 impl Recorder {
-    pub(super) fn new(policy: Policy, load: LoadId) -> Self {
-        Self { policy, load }
+    pub(super) fn new(policy: Policy, load: LoadId, head: Option<Head>) -> Self {
+        Self { policy, load, head }
+    }
+
+    pub(super) fn head(&self) -> Option<Head> {
+        self.head
     }
 
     /// Records a mismatch found on access. If the record cannot be written, the error says so as its source.
@@ -170,6 +175,13 @@ impl VerifiedModel {
     #[must_use]
     pub fn verdict(&self) -> &Verdict {
         &self.shared.verdict
+    }
+
+    /// The head of the ledger after this load's record: keep it elsewhere, and a ledger that is cut or written anew will
+    /// show. `None` without a ledger.
+    #[must_use]
+    pub fn ledger_head(&self) -> Option<Head> {
+        self.shared.recorder.head()
     }
 
     /// The paths of all files that are handed out, sorted by bytes.

@@ -153,7 +153,7 @@ pub(crate) fn finding(error: &Error) -> Finding {
     Finding {
         code: error.code().as_str(),
         path: error.path().map(str::to_owned),
-        message: error.to_string(),
+        message: error.explained(),
         remedy: error.remedy().to_owned(),
     }
 }
@@ -389,13 +389,14 @@ fn judge(
         }
         draft.describe(&content);
         draft.verdict.files = file_records(&files);
+        let errors: Vec<Error> = errors.into_iter().map(|error| error.with("rule", &rule.shown)).collect();
         let findings = errors.iter().map(finding).collect();
         first = errors.into_iter().next().map(|error| (error, findings));
     }
     match (candidates.is_empty(), first) {
         (true, Some((error, findings))) => {
             draft.verdict.findings = findings;
-            Err(error.with("rule", &rule.shown))
+            Err(error)
         }
         (true, None) => Err(ApprovalFault::NoBundle.into()),
         (false, _) => Ok((index, candidates)),
