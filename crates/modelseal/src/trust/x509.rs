@@ -472,3 +472,184 @@ impl Fault for ChainFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+        GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    };
+
+    use super::*;
+
+    /// A certificate with its key.
+    struct Made {
+        params: CertificateParams,
+        key: KeyPair,
+        certificate: rcgen::Certificate,
+    }
+
+    impl Made {
+        fn der(&self) -> Vec<u8> {
+            self.certificate.der().to_vec()
+        }
+    }
+
+    fn organisation(name: &str) -> DistinguishedName {
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::OrganizationName, name);
+        subject
+    }
+
+    fn authority() -> CertificateParams {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = organisation("authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params
+    }
+
+    fn leaf(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = organisation(name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+        params
+    }
+
+    fn root(params: CertificateParams) -> Made {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Made { params, key, certificate }
+    }
+
+    fn below(issuer: &Made, params: CertificateParams) -> Made {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &Issuer::from_params(&issuer.params, &issuer.key)).unwrap();
+        Made { params, key, certificate }
+    }
+
+    fn judge_strictly(chain: &[&Made], anchor: &Made, strict: bool) -> Result<Vec<String>, Code> {
+        let chain: Vec<Vec<u8>> = chain.iter().map(|made| made.der()).collect();
+        let anchors = Anchors::from_pem([anchor.certificate.pem().as_str()]).unwrap();
+        let now = Timestamp::parse("2026-11-20T00:00:00Z").unwrap();
+        validate(&chain, &anchors, &SubjectRule::AnyIdentity, strict, now)
+            .map(|path| path.warnings().to_vec())
+            .map_err(|error| error.code())
+    }
+
+    fn judge(chain: &[&Made], anchor: &Made) -> Result<(), Code> {
+        judge_strictly(chain, anchor, false).map(drop)
+    }
+
+    #[test]
+    fn an_anchor_is_a_root_an_intermediate_or_the_leaf_itself() {
+        let top = root(authority());
+        let mut intermediate = authority();
+        intermediate.distinguished_name = organisation("intermediate");
+        let middle = below(&top, intermediate);
+        let end = below(&middle, leaf("Example"));
+        for anchor in [&top, &middle, &end] {
+            assert_eq!(judge(&[&end, &middle], anchor), Ok(()));
+            assert_eq!(judge(&[&end, &middle, &top], anchor), Ok(()), "a root in the bundle does no harm");
+        }
+        assert_eq!(judge(&[&end], &top), Err(Code::X509Untrusted), "nobody searches for a missing link");
+        assert_eq!(judge(&[&end, &middle, &top], &root(authority())), Err(Code::X509Signature));
+    }
+
+    #[test]
+    fn excluded_and_permitted_names_are_told_apart() {
+        let constrained = |permitted: &[&str], excluded: &[&str]| {
+            let subtrees = |names: &[&str]| {
+                names.iter().map(|name| GeneralSubtree::DirectoryName(organisation(name))).collect()
+            };
+            let mut params = authority();
+            params.name_constraints = Some(rcgen::NameConstraints {
+                permitted_subtrees: subtrees(permitted),
+                excluded_subtrees: subtrees(excluded),
+            });
+            root(params)
+        };
+        let verdict = |top: &Made, name: &str| judge(&[&below(top, leaf(name))], top);
+        let excluded = constrained(&[], &["Evil"]);
+        assert_eq!(verdict(&excluded, "Example"), Ok(()));
+        assert_eq!(verdict(&excluded, "EVIL"), Err(Code::X509NameConstraint), "case is no way around");
+        let permitted = constrained(&["Example"], &[]);
+        assert_eq!(verdict(&permitted, "Example"), Ok(()));
+        assert_eq!(verdict(&permitted, "Other"), Err(Code::X509NameConstraint));
+        let both = constrained(&["Example"], &["Example"]);
+        assert_eq!(verdict(&both, "Example"), Err(Code::X509NameConstraint));
+    }
+
+    #[test]
+    fn leaves_that_a_strict_reader_refuses_carry_a_warning() {
+        let top = root(authority());
+        let mut unmarked = leaf("Example");
+        unmarked.extended_key_usages.clear();
+        // The shape of the public suite's leaf: marked as an authority, without the usage to be one.
+        let mut marked = leaf("Example");
+        marked.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        for params in [unmarked, marked.clone()] {
+            let end = below(&top, params);
+            assert_eq!(judge_strictly(&[&end], &top, false).unwrap().len(), 1);
+            assert_eq!(judge_strictly(&[&end], &top, true), Err(Code::X509Usage));
+        }
+        marked.key_usages.push(KeyUsagePurpose::KeyCertSign);
+        assert_eq!(
+            judge(&[&below(&top, marked)], &top),
+            Err(Code::X509Usage),
+            "a real authority signs no models"
+        );
+        assert_eq!(judge_strictly(&[&below(&top, leaf("Example"))], &top, true), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn usages_must_allow_signing_code_along_the_path() {
+        let top = root(authority());
+        for usage in [
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::TimeStamping,
+            ExtendedKeyUsagePurpose::Any,
+        ] {
+            let mut params = leaf("Example");
+            params.extended_key_usages = vec![usage.clone()];
+            assert_eq!(judge(&[&below(&top, params)], &top), Err(Code::X509Usage));
+            let mut middle = authority();
+            middle.extended_key_usages = vec![usage];
+            let middle = below(&top, middle);
+            assert_eq!(judge(&[&below(&middle, leaf("Example")), &middle], &top), Err(Code::X509Usage));
+        }
+        let mut encipherment = leaf("Example");
+        encipherment.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
+        assert_eq!(judge(&[&below(&top, encipherment)], &top), Err(Code::X509Usage));
+    }
+
+    #[test]
+    fn an_expired_anchor_ends_no_chain() {
+        let mut params = authority();
+        params.not_after = rcgen::date_time_ymd(2026, 1, 1);
+        let top = root(params);
+        assert_eq!(judge(&[&below(&top, leaf("Example"))], &top), Err(Code::X509Expired));
+    }
+
+    #[test]
+    fn mutated_certificates_never_panic_and_never_pass() {
+        let top = root(authority());
+        let end = below(&top, leaf("Example"));
+        let anchors = Anchors::from_pem([top.certificate.pem().as_str()]).unwrap();
+        let now = Timestamp::parse("2026-11-20T00:00:00Z").unwrap();
+        let der = end.der();
+        for position in 0..der.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut mutated = der.clone();
+                mutated[position] ^= flip;
+                let outcome = validate(&[mutated], &anchors, &SubjectRule::AnyIdentity, false, now);
+                assert!(outcome.is_err(), "byte {position} ^ {flip:#x} was accepted");
+            }
+            assert!(
+                validate(&[der[..position].to_vec()], &anchors, &SubjectRule::AnyIdentity, false, now)
+                    .is_err()
+            );
+        }
+    }
+}

@@ -90,9 +90,10 @@ pub(super) fn check_constraints(path: &[Link]) -> Result<(), Error> {
                 if work > limits::NAME_CONSTRAINT_WORK {
                     return Err(refused());
                 }
-                if excluded.is_some_and(|subtrees| hits(subtrees, &name) != Hit::None)
-                    || permitted.is_some_and(|subtrees| hits(subtrees, &name) == Hit::Missed)
-                    || permitted.is_some_and(|subtrees| hits(subtrees, &name) == Hit::Unknown)
+                let excluded = excluded.map_or(Hit::None, |subtrees| hits(subtrees, &name));
+                let permitted = permitted.map_or(Hit::None, |subtrees| hits(subtrees, &name));
+                if matches!(excluded, Hit::Inside | Hit::Unknown)
+                    || matches!(permitted, Hit::Missed | Hit::Unknown)
                 {
                     return Err(refused());
                 }
