@@ -129,8 +129,8 @@ impl Bundle {
         Ok(Self { origin: Some(origin), ..bundle })
     }
 
-    /// The document as received. Only keyless verification reads it again.
-    #[cfg(feature = "keyless")]
+    /// The document as received. Only keyless verification reads it again, and the fuzz targets.
+    #[cfg(any(feature = "keyless", fuzzing, test))]
     pub(crate) fn raw(&self) -> &[u8] {
         &self.raw
     }
