@@ -34,9 +34,11 @@ impl Reference {
         Err(IndexError::Withheld { from: self.from.clone(), to: self.to.clone() }.into())
     }
 
-    /// Fails with `format.index` unless every tensor is in `file`, the parsed file that the reference names.
-    pub(crate) fn check_tensors(&self, file: &WeightsFile) -> Result<(), Error> {
-        let present: BTreeSet<_> = file.tensors().iter().map(TensorInfo::name).collect();
+    /// Fails with `format.index` unless every tensor is in `file`, the parsed file that the reference names. A file
+    /// without tensors, such as a pickle, holds none of them.
+    pub(crate) fn check_tensors(&self, file: Option<&WeightsFile>) -> Result<(), Error> {
+        let present: BTreeSet<_> =
+            file.map_or(&[][..], WeightsFile::tensors).iter().map(TensorInfo::name).collect();
         match self.tensors.iter().find(|tensor| !present.contains(tensor.as_str())) {
             None => Ok(()),
             Some(tensor) => Err(IndexError::Absent {
@@ -80,8 +82,7 @@ fn split(path: &str) -> (&str, &str) {
 }
 
 fn document(path: &str, bytes: &[u8]) -> Result<Value, IndexError> {
-    let limit = usize::try_from(limits::DOCUMENT_BYTES).unwrap_or(usize::MAX);
-    if bytes.len() > limit {
+    if !u64::try_from(bytes.len()).is_ok_and(|length| length <= limits::DOCUMENT_BYTES) {
         return Err(IndexError::TooLarge { path: path.to_owned() });
     }
     Value::parse(&without_constants(bytes))
@@ -209,19 +210,20 @@ impl<'a> Split<'a> {
         Some(Self { prefix, number: number.parse().ok()?, count: count.parse().ok()? })
     }
 
-    fn path(self, number: u64) -> String {
-        format!("{}-{number:05}-of-{:05}.gguf", self.prefix, self.count)
+    /// The path of the next file of the set; after the last comes the first.
+    fn next(self) -> String {
+        let next = if self.number < self.count { self.number.saturating_add(1) } else { 1 };
+        format!("{}-{next:05}-of-{:05}.gguf", self.prefix, self.count)
     }
 }
 
-/// The other files of the set that a GGUF file belongs to; none if its name is no part of a set.
-pub(crate) fn split_references(path: &str) -> Vec<Reference> {
-    let Some(split) = Split::parse(path) else { return Vec::new() };
-    (1..=split.count)
-        .map(|number| split.path(number))
-        .filter(|sibling| sibling != path)
-        .map(|to| Reference { from: path.to_owned(), to, tensors: BTreeSet::new() })
-        .collect()
+/// The next file of the set that a GGUF file belongs to; none if its name is no part of a set, or the set is this file.
+///
+/// The last needs the first, so if the reference of every handed-out file holds, every set is whole. That each named
+/// all others would cost the square of a set that may have 99 999 files.
+pub(crate) fn split_reference(path: &str) -> Option<Reference> {
+    let to = Split::parse(path)?.next();
+    (to != path).then(|| Reference { from: path.to_owned(), to, tensors: BTreeSet::new() })
 }
 
 /// Checks the split sets among all parsed files: that each file's metadata agrees with its name, and the set with
@@ -310,10 +312,7 @@ pub(crate) fn check_indexes<W: Borrow<WeightsFile>>(
         shards.entry(&reference.from).or_default().insert(&reference.to);
     }
     for reference in references.iter().filter(|reference| !reference.tensors.is_empty()) {
-        let file = files
-            .get(&reference.to)
-            .ok_or_else(|| IndexError::Withheld { from: reference.from.clone(), to: reference.to.clone() })?;
-        reference.check_tensors(file.borrow())?;
+        reference.check_tensors(files.get(&reference.to).map(Borrow::borrow))?;
         let siblings = shards.get(reference.from.as_str());
         for tensor in &reference.tensors {
             let second = holders.get(tensor.as_str()).into_iter().flatten().find(|holder| {

@@ -15,5 +15,5 @@ pub use metadata::{MetadataArray, MetadataValue};
 pub use tensor::{DataType, Endian, TensorInfo};
 
 pub(crate) use classify::{classify, sniff};
-pub(crate) use index::{Reference, check_indexes, check_splits, references, split_references};
+pub(crate) use index::{Reference, check_indexes, check_splits, references, split_reference};
 pub(crate) use weights::WeightsFile;

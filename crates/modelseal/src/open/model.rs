@@ -378,7 +378,7 @@ impl Shared {
         self.references
             .iter()
             .filter(|reference| reference.to == path && !reference.tensors.is_empty())
-            .try_for_each(|reference| reference.check_tensors(weights))
+            .try_for_each(|reference| reference.check_tensors(Some(weights)))
     }
 
     fn poisoned(&self, error: Error) -> Error {

@@ -439,13 +439,12 @@ fn check_references(
     let mut references = Vec::new();
     for file in &candidate.files.handed_out {
         let mut found = match contents.get(&file.path) {
-            Some(content) if file.format == Format::Inert => {
-                format::references(&file.path, content.as_slice())?
-            }
-            _ => Vec::new(),
+            // Chosen by name, not by format: the index of listed pickles is of their format.
+            Some(content) => format::references(&file.path, content.as_slice())?,
+            None => Vec::new(),
         };
         if file.format == Format::Gguf {
-            found.extend(format::split_references(&file.path));
+            found.extend(format::split_reference(&file.path));
         }
         for reference in &found {
             reference.check_handed_out(handed_out).map_err(|error| {
